@@ -19,13 +19,13 @@ _Noreturn void assert_failed(struct kmm *k, const char *function, const char *ex
 #if KMM_CONFIG_ASSERT >= 1
 #define KMM_ASSERT(k, cond, invariant) KMM_CHECK_(k, cond, invariant)
 #else
-#define KMM_ASSERT(k, cond, invariant) ((void)sizeof(!(cond)))
+#define KMM_ASSERT(k, cond, invariant) ((void)(k), (void)sizeof(!(cond)))
 #endif
 
 #if KMM_CONFIG_ASSERT >= 2
 #define KMM_ASSERT_SLOW(k, cond, invariant) KMM_CHECK_(k, cond, invariant)
 #else
-#define KMM_ASSERT_SLOW(k, cond, invariant) ((void)sizeof(!(cond)))
+#define KMM_ASSERT_SLOW(k, cond, invariant) ((void)(k), (void)sizeof(!(cond)))
 #endif
 
 #endif

@@ -1,0 +1,543 @@
+/// Frames through the public API: caches, statistics, errors, exhaustion,
+/// injected failures, two CPUs.
+#include "frame_fixture.h"
+
+#include "frame/state.h"
+
+#define FRAMES 1024u
+
+static const struct fixture_range one[] = { { 0x1003, FRAMES, KMM_MEM_USABLE } };
+static const struct fixture_range holed[] = {
+	{ 0x1003, FRAMES, KMM_MEM_USABLE },
+	{ 0x1080, 16, KMM_MEM_RESERVED },
+	{ 0x1200, 1, KMM_MEM_KERNEL },
+};
+
+static const char *const presets[] = { "viperdos", "veridian", "neo", "pagemill" };
+
+#define EACH_PRESET(p) for (unsigned p = 0; p < sizeof(presets) / sizeof(presets[0]); p++)
+
+static struct kmm *start(struct threads_machine *m, const char *preset)
+{
+	return fixture_start(m, preset, 2, one, 1);
+}
+
+static void stop(struct threads_machine *m)
+{
+	assert_int_equal(kmm_frame_check(m->kmm), KMM_OK);
+	assert_int_equal(threads_stop(m), 0);
+}
+
+static struct kmm_frame_stats stats(struct kmm *k)
+{
+	struct kmm_frame_stats s;
+
+	kmm_frame_stats(k, &s);
+	return s;
+}
+
+static struct kmm_pfn get(struct kmm *k, unsigned order)
+{
+	struct kmm_pfn pfn = { 0 };
+
+	assert_int_equal(kmm_frame_alloc(k, order, 0, &pfn), KMM_OK);
+	return pfn;
+}
+
+static void put(struct kmm *k, struct kmm_pfn pfn, unsigned order)
+{
+	assert_int_equal(kmm_frame_free(k, pfn, order), KMM_OK);
+}
+
+/// Allocates single frames until there are none. Returns: how many
+static unsigned get_all(struct kmm *k, struct kmm_pfn out[FRAMES])
+{
+	unsigned n = 0;
+
+	while (n < FRAMES && kmm_frame_alloc(k, 0, 0, &out[n]) == KMM_OK)
+		n++;
+	return n;
+}
+
+static void put_all(struct kmm *k, const struct kmm_pfn *pfn, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		put(k, pfn[i], 0);
+}
+
+static void frame_init_manages_usable_frames_only(void **state)
+{
+	static const struct frame_entry zero;
+	struct threads_machine m;
+
+	(void)state;
+	EACH_PRESET(p) {
+		struct kmm *k = fixture_start(&m, presets[p], 2, holed, 3);
+
+		assert_int_equal(stats(k).managed_n, FRAMES - 17);
+		assert_int_equal(k->entry_base, 0x1003);
+		assert_int_equal(k->entry_end, 0x1003 + FRAMES);
+		assert_true(stats(k).meta_bytes >= FRAMES * sizeof(zero));
+		for (uint64_t n = 0x1080; n < 0x1090; n++)
+			assert_memory_equal(frame_entry(k, (struct kmm_pfn){ n }), &zero,
+					    sizeof(zero));
+		stop(&m);
+	}
+}
+
+static void frame_exhausted_gives_every_frame_once(void **state)
+{
+	static struct kmm_pfn pfn[FRAMES];
+	struct threads_machine m;
+
+	(void)state;
+	EACH_PRESET(p) {
+		struct kmm *k = fixture_start(&m, presets[p], 2, holed, 3);
+		uint64_t before = stats(k).free_n;
+		struct kmm_pfn untouched = { 77 };
+		bool seen[FRAMES] = { false };
+		unsigned n = get_all(k, pfn);
+
+		assert_int_equal(n, before);
+		assert_int_equal(stats(k).free_n, 0);
+		assert_int_equal(stats(k).largest_order, 0);
+		for (unsigned i = 0; i < n; i++) {
+			uint64_t at = pfn[i].n - 0x1003;
+
+			assert_true(at < FRAMES && !seen[at]);
+			assert_false(pfn[i].n >= 0x1080 && pfn[i].n < 0x1090);
+			assert_false(pfn[i].n == 0x1200);
+			seen[at] = true;
+		}
+		for (unsigned order = 0; order <= KMM_ORDER_MAX; order++)
+			assert_int_equal(kmm_frame_alloc(k, order, 0, &untouched), KMM_ENOMEM);
+		assert_int_equal(untouched.n, 77);
+		assert_int_equal(kmm_frame_check(k), KMM_OK);
+		put_all(k, pfn, n);
+		assert_int_equal(stats(k).free_n, before);
+		stop(&m);
+	}
+}
+
+static void frame_alloc_bad_arguments_are_invalid(void **state)
+{
+	struct threads_machine m;
+	struct kmm *k = start(&m, "pagemill");
+	struct kmm_pfn out = { 5 };
+
+	(void)state;
+	assert_int_equal(kmm_frame_alloc(k, KMM_ORDER_MAX + 1, 0, &out), KMM_EINVAL);
+	assert_int_equal(kmm_frame_alloc(k, 0, 2, &out), KMM_EINVAL);
+	assert_int_equal(kmm_frame_alloc_batch(k, KMM_ORDER_MAX + 1, 0, 1, &out), 0);
+	assert_int_equal(kmm_frame_alloc_batch(k, 0, 2, 1, &out), 0);
+	assert_int_equal(out.n, 5);
+	stop(&m);
+}
+
+static void frame_zero_flag_clears_reused_block(void **state)
+{
+	struct threads_machine m;
+
+	(void)state;
+	EACH_PRESET(p) {
+		struct kmm *k = start(&m, presets[p]);
+
+		for (unsigned order = 0; order <= 4; order++) {
+			struct kmm_pfn pfn = get(k, order);
+			size_t bytes = (size_t)KMM_PAGE_BYTES << order;
+			const unsigned char *at;
+
+			memset(kmm_frame_virt(k, pfn), 0xa5, bytes);
+			put(k, pfn, order);
+			assert_int_equal(kmm_frame_alloc(k, order, KMM_FRAME_ZERO, &pfn), KMM_OK);
+			at = kmm_frame_virt(k, pfn);
+			for (size_t i = 0; i < bytes; i++)
+				assert_int_equal(at[i], 0);
+			put(k, pfn, order);
+		}
+		stop(&m);
+	}
+}
+
+static void frame_free_cached_is_double_free(void **state)
+{
+	struct threads_machine m;
+	struct kmm *k = start(&m, "pagemill");
+	struct kmm_pfn pfn = get(k, 0);
+
+	(void)state;
+	put(k, pfn, 0);
+	assert_int_equal(frame_kind_get(frame_entry(k, pfn)), FRAME_CACHED);
+	assert_int_equal(kmm_frame_free(k, pfn, 0), KMM_EDOUBLEFREE);
+	assert_int_equal(kmm_frame_free(k, pfn, 1), KMM_EDOUBLEFREE);
+	assert_int_equal(get(k, 0).n, pfn.n); /* the youngest comes first */
+	put(k, pfn, 0);
+	stop(&m);
+}
+
+static void frame_free_of_owned_block_is_busy(void **state)
+{
+	static const enum frame_kind kinds[] = { FRAME_TABLE, FRAME_ANON, FRAME_SLAB, FRAME_LARGE };
+	struct threads_machine m;
+	struct kmm *k = start(&m, "veridian");
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		struct kmm_pfn pfn;
+
+		assert_int_equal(frame_alloc_kind(k, i, 0, kinds[i], &pfn), KMM_OK);
+		assert_int_equal(kmm_frame_free(k, pfn, i), KMM_EBUSY);
+		assert_int_equal(kmm_frame_free(k, pfn, i + 1), KMM_EWRONGORDER);
+		assert_true(kmm_frame_is_allocated(k, pfn));
+		frame_free_own(k, pfn, i);
+		assert_false(kmm_frame_is_allocated(k, pfn));
+	}
+	stop(&m);
+}
+
+static void frame_free_of_referenced_block_is_busy(void **state)
+{
+	struct threads_machine m;
+	struct kmm *k = start(&m, "pagemill");
+	struct kmm_pfn pfn = get(k, 0);
+
+	(void)state;
+	frame_ref_get(k, pfn);
+	assert_int_equal(kmm_frame_free(k, pfn, 0), KMM_EBUSY);
+	atomic_store_relaxed(&frame_entry(k, pfn)->refs, 1u);
+	put(k, pfn, 0);
+	stop(&m);
+}
+
+static void frame_ref_put_last_one_frees(void **state)
+{
+	struct threads_machine m;
+
+	(void)state;
+	EACH_PRESET(p) {
+		struct kmm *k = start(&m, presets[p]);
+		uint64_t before = stats(k).free_n;
+		struct kmm_pfn pfn, other = get(k, 0), outside = { 1 };
+
+		assert_int_equal(frame_alloc_kind(k, 0, 0, FRAME_ANON, &pfn), KMM_OK);
+		assert_int_equal(frame_ref_count(k, pfn), 1);
+		frame_ref_get(k, pfn);
+		frame_ref_get(k, pfn);
+		frame_entry(k, pfn)->index = 9; /* the owner's use leaves no trace */
+		frame_entry(k, pfn)->flags = 9;
+		frame_entry(k, pfn)->owner = 9;
+		frame_ref_put(k, pfn);
+		frame_ref_put(k, pfn);
+		assert_int_equal(frame_ref_count(k, pfn), 1);
+		assert_true(kmm_frame_is_allocated(k, pfn));
+		frame_ref_put(k, pfn);
+		assert_false(kmm_frame_is_allocated(k, pfn));
+		frame_ref_put(k, other); /* not anonymous, not in the table: left alone */
+		frame_ref_put(k, outside);
+		assert_true(kmm_frame_is_allocated(k, other));
+		pfn = get(k, 0);
+		assert_int_equal(frame_entry(k, pfn)->index, 0);
+		assert_int_equal(kmm_frame_check(k), KMM_OK);
+		put(k, pfn, 0);
+		put(k, other, 0);
+		assert_int_equal(stats(k).free_n, before);
+		stop(&m);
+	}
+}
+
+static void frame_is_allocated_knows_heads_and_tails(void **state)
+{
+	struct threads_machine m;
+
+	(void)state;
+	EACH_PRESET(p) {
+		struct kmm *k = start(&m, presets[p]);
+		struct kmm_pfn a = get(k, 5), at = { 0x1002 };
+
+		for (at.n = a.n; at.n < a.n + 32; at.n++)
+			assert_true(kmm_frame_is_allocated(k, at));
+		put(k, a, 5);
+		for (at.n = a.n; at.n < a.n + 32; at.n++)
+			assert_false(kmm_frame_is_allocated(k, at));
+		at.n = 0x1002;
+		assert_false(kmm_frame_is_allocated(k, at));
+		at.n = 0x1003 + FRAMES;
+		assert_false(kmm_frame_is_allocated(k, at));
+		stop(&m);
+	}
+}
+
+static void frame_stats_count_events(void **state)
+{
+	struct threads_machine m;
+	struct kmm *k = start(&m, "pagemill");
+	uint32_t batch = kmm_cpu_at(k, 0)->frame->batch;
+	struct kmm_frame_stats s, t;
+	struct kmm_pfn a, b;
+
+	(void)state;
+	kmm_frame_drain(k);
+	s = stats(k);
+	assert_int_equal(s.cached_n, 0);
+	a = get(k, 0);
+	b = get(k, 3);
+	t = stats(k);
+	assert_int_equal(t.alloc_n - s.alloc_n, 2);
+	assert_int_equal(t.refill_n - s.refill_n, 1);
+	assert_int_equal(t.lock_n - s.lock_n, 2);
+	assert_int_equal(t.cached_n, batch - 1);
+	assert_int_equal(s.free_n - t.free_n, 9);
+	put(k, a, 0);
+	put(k, b, 3);
+	assert_int_equal(stats(k).lock_n - t.lock_n, 1); /* the cached one took none */
+	kmm_frame_drain(k);
+	t = stats(k);
+	assert_int_equal(t.free_calls_n - s.free_calls_n, 2);
+	assert_int_equal(t.drain_n - s.drain_n, 1);
+	assert_int_equal(t.free_n, s.free_n);
+	assert_int_equal(t.largest_order, s.largest_order);
+	stop(&m);
+}
+
+static void frame_cached_hit_takes_no_lock(void **state)
+{
+	struct threads_machine m;
+	struct kmm *k = start(&m, "pagemill");
+	uint64_t locks;
+
+	(void)state;
+	put(k, get(k, 0), 0);
+	locks = stats(k).lock_n;
+	for (unsigned i = 0; i < 1000; i++)
+		put(k, get(k, 0), 0);
+	assert_int_equal(stats(k).lock_n, locks);
+	stop(&m);
+}
+
+static void frame_cache_spills_at_capacity(void **state)
+{
+	static struct kmm_pfn pfn[FRAMES];
+	struct threads_machine m;
+
+	(void)state;
+	EACH_PRESET(p) {
+		struct kmm *k = start(&m, presets[p]);
+		uint32_t capacity = kmm_cpu_at(k, 0)->frame->capacity;
+		unsigned n = get_all(k, pfn);
+
+		for (unsigned i = 0; i < n; i++) {
+			put(k, pfn[i], 0);
+			assert_true(stats(k).cached_n <= capacity);
+			assert_int_equal(stats(k).free_n, i + 1);
+		}
+		assert_int_equal(kmm_frame_check(k), KMM_OK);
+		if (capacity != 0)
+			assert_true(stats(k).cached_n > 0);
+		stop(&m);
+	}
+}
+
+static void frame_drain_empties_only_where_it_may(void **state)
+{
+	struct threads_machine m;
+
+	(void)state;
+	EACH_PRESET(p) {
+		struct kmm *k = start(&m, presets[p]);
+		bool drains = kmm_preset_find(presets[p])->frame_cache_drains;
+		uint64_t cached;
+
+		put(k, get(k, 0), 0);
+		cached = stats(k).cached_n;
+		kmm_frame_drain(k);
+		assert_int_equal(stats(k).cached_n, drains ? 0 : cached);
+		stop(&m);
+	}
+}
+
+static void frame_large_block_calls_back_own_cache(void **state)
+{
+	static const struct fixture_range block[] = { { 0x1000, FRAMES, KMM_MEM_USABLE } };
+	static struct kmm_pfn pfn[FRAMES];
+	struct threads_machine m;
+	unsigned order = 10, n;
+	struct kmm_pfn out;
+	struct kmm *k;
+
+	(void)state;
+	EACH_PRESET(p) {
+		const struct kmm_preset *preset = kmm_preset_find(presets[p]);
+
+		k = fixture_start(&m, presets[p], 1, block, 1);
+		if (stats(k).free_n != FRAMES)
+			order = 9; /* others hold frames from the start */
+		n = get_all(k, pfn);
+		put_all(k, pfn, n);
+		if (preset->frame_cache_drains || preset->frame_cache_n == 0)
+			put(k, get(k, order), order);
+		else if (order == 10)
+			assert_int_equal(kmm_frame_alloc(k, order, 0, &out), KMM_ENOMEM);
+		stop(&m);
+	}
+}
+
+static void frame_batch_gives_what_there_is(void **state)
+{
+	static struct kmm_pfn pfn[FRAMES + 10];
+	struct threads_machine m;
+
+	(void)state;
+	EACH_PRESET(p) {
+		struct kmm *k = start(&m, presets[p]);
+		uint64_t before = stats(k).free_n;
+
+		for (unsigned order = 0; order <= 3; order++) {
+			unsigned done = 0, n;
+
+			n = kmm_frame_alloc_batch(k, order, 0, FRAMES + 10, pfn);
+			assert_true(n != 0 && (uint64_t)n << order <= before);
+			if (order == 0)
+				assert_int_equal(n, before);
+			assert_int_equal(kmm_frame_check(k), KMM_OK);
+			assert_int_equal(kmm_frame_free_batch(k, order, n, pfn, &done), KMM_OK);
+			assert_int_equal(done, n);
+			assert_int_equal(stats(k).free_n, before);
+		}
+		assert_int_equal(kmm_frame_alloc_batch(k, 0, KMM_FRAME_ZERO, 100, pfn), 100);
+		assert_int_equal(kmm_frame_free_batch(k, 0, 100, pfn, NULL), KMM_OK);
+		stop(&m);
+	}
+}
+
+static void frame_batch_free_stops_at_first_bad(void **state)
+{
+	struct threads_machine m;
+
+	(void)state;
+	EACH_PRESET(p) {
+		struct kmm *k = start(&m, presets[p]);
+		uint64_t before = stats(k).free_n;
+
+		for (unsigned order = 0; order <= 2; order++) {
+			struct kmm_pfn pfn[100];
+			unsigned done = 99;
+
+			assert_int_equal(kmm_frame_alloc_batch(k, order, 0, 100, pfn), 100);
+			pfn[80] = pfn[3]; /* the same one twice; pfn[80] itself stays out */
+			pfn[99] = pfn[81];
+			pfn[81] = pfn[80];
+			assert_int_equal(kmm_frame_free_batch(k, order, 100, pfn, &done),
+					 KMM_EDOUBLEFREE);
+			assert_int_equal(done, 80);
+			assert_int_equal(kmm_frame_check(k), KMM_OK);
+			assert_int_equal(before - stats(k).free_n, 20u << order);
+			for (struct kmm_pfn f = { 0x1003 }; f.n < 0x1003 + FRAMES; f.n++)
+				if (frame_kind_get(frame_entry(k, f)) == FRAME_USED)
+					put(k, f, order);
+			assert_int_equal(stats(k).free_n, before);
+		}
+		stop(&m);
+	}
+}
+
+static void frame_injected_failure_hits_the_kth(void **state)
+{
+	struct threads_machine m;
+
+	(void)state;
+	EACH_PRESET(p) {
+		struct kmm *k = start(&m, presets[p]);
+		struct kmm_pfn pfn[8], out = { 3 };
+		struct kmm_frame_stats s;
+
+		for (uint32_t nth = 1; nth <= 4; nth++) {
+			assert_int_equal(kmm_fail_arm(k, KMM_FAIL_FRAME, nth), KMM_OK);
+			for (uint32_t i = 1; i < nth; i++)
+				pfn[i] = get(k, i % 2);
+			s = stats(k);
+			assert_int_equal(kmm_frame_alloc(k, nth % 2, 0, &out), KMM_ENOMEM);
+			assert_int_equal(out.n, 3);
+			assert_int_equal(stats(k).free_n, s.free_n);
+			assert_int_equal(stats(k).fail_n, s.fail_n + 1);
+			put(k, get(k, 0), 0); /* once only */
+			for (uint32_t i = 1; i < nth; i++)
+				put(k, pfn[i], i % 2);
+			assert_true(kmm_fail_disarm(k));
+			assert_false(kmm_fail_disarm(k));
+		}
+		assert_int_equal(kmm_fail_arm(k, KMM_FAIL_FRAME, 1), KMM_OK);
+		assert_int_equal(kmm_frame_alloc_batch(k, 0, 0, 8, pfn), 0);
+		assert_true(kmm_fail_disarm(k));
+		stop(&m);
+	}
+}
+
+static void frame_check_finds_planted_damage(void **state)
+{
+	struct threads_machine m;
+	struct kmm *k = start(&m, "pagemill");
+	struct frame_cpu *fc = kmm_cpu_at(k, 0)->frame;
+	struct kmm_pfn a = get(k, 2), b = get(k, 0), keep;
+	struct frame_entry *e = frame_entry(k, a);
+
+	(void)state;
+	e[1].kind = FRAME_TAIL; /* of itself, that is of nothing */
+	e[1].index = 0x7fffffff;
+	assert_int_equal(kmm_frame_check(k), KMM_ECORRUPT);
+	e[1].kind = FRAME_USED;
+	assert_int_equal(kmm_frame_check(k), KMM_ECORRUPT);
+	e[1].kind = FRAME_NONE;
+	e[1].index = 0;
+	e->order = 1; /* half of it lost */
+	assert_int_equal(kmm_frame_check(k), KMM_ECORRUPT);
+	e->order = 2;
+	e->refs = 0;
+	assert_int_equal(kmm_frame_check(k), KMM_ECORRUPT);
+	e->refs = 1;
+	e->kind = FRAME_NONE;
+	e->order = 0;
+	assert_int_equal(kmm_frame_check(k), KMM_ECORRUPT); /* leaked */
+	e->kind = FRAME_USED;
+	e->order = 2;
+	assert_int_equal(kmm_frame_check(k), KMM_OK);
+	assert_true(fc->n >= 2);
+	keep = fc->slot[0];
+	fc->slot[0] = fc->slot[1]; /* one frame twice, one lost */
+	assert_int_equal(kmm_frame_check(k), KMM_ECORRUPT);
+	fc->slot[0] = b; /* a frame in use */
+	assert_int_equal(kmm_frame_check(k), KMM_ECORRUPT);
+	fc->slot[0] = keep;
+	fc->n--;
+	assert_int_equal(kmm_frame_check(k), KMM_ECORRUPT);
+	fc->n++;
+	assert_int_equal(kmm_frame_check(k), KMM_OK);
+	put(k, a, 2);
+	put(k, b, 0);
+	stop(&m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(frame_init_manages_usable_frames_only),
+		cmocka_unit_test(frame_exhausted_gives_every_frame_once),
+		cmocka_unit_test(frame_alloc_bad_arguments_are_invalid),
+		cmocka_unit_test(frame_zero_flag_clears_reused_block),
+		cmocka_unit_test(frame_free_cached_is_double_free),
+		cmocka_unit_test(frame_free_of_owned_block_is_busy),
+		cmocka_unit_test(frame_free_of_referenced_block_is_busy),
+		cmocka_unit_test(frame_ref_put_last_one_frees),
+		cmocka_unit_test(frame_is_allocated_knows_heads_and_tails),
+		cmocka_unit_test(frame_stats_count_events),
+		cmocka_unit_test(frame_cached_hit_takes_no_lock),
+		cmocka_unit_test(frame_cache_spills_at_capacity),
+		cmocka_unit_test(frame_drain_empties_only_where_it_may),
+		cmocka_unit_test(frame_large_block_calls_back_own_cache),
+		cmocka_unit_test(frame_batch_gives_what_there_is),
+		cmocka_unit_test(frame_batch_free_stops_at_first_bad),
+		cmocka_unit_test(frame_injected_failure_hits_the_kth),
+		cmocka_unit_test(frame_check_finds_planted_damage),
+	};
+
+	return cmocka_run_group_tests_name("frame", tests, NULL, NULL);
+}
