@@ -58,7 +58,7 @@ const struct kmm_pt_format *kmm_pt_format_find(const char *name);
 struct kmm_pt {
 	struct kmm *kmm;
 	struct kmm_pfn root;
-	uint64_t user_end;
+	uint64_t user_end;    /* 0: the kernel's tree, which has the kernel half only */
 	kmm_cpumask active;   /* atomic; CPUs that may hold entries of this tree */
 	uint64_t tables_n;    /* tables, root included; lock: owner's */
 	uint64_t leaves_n;    /* leaves, hidden ones included; lock: owner's */
@@ -82,7 +82,8 @@ struct kmm_tlb_batch {
 	} frame[KMM_TLB_FRAMES];
 };
 
-/// Starts an empty batch for one tree.
+/// Starts an empty batch for one tree. One batch a tree at a time, and it is
+/// flushed before the owner releases the tree's lock.
 void kmm_tlb_batch_init(struct kmm_tlb_batch *b, struct kmm_pt *pt);
 
 /// Invalidates what was gathered on every CPU that may hold it, waits for all
@@ -98,22 +99,28 @@ void kmm_tlb_batch_flush(struct kmm_tlb_batch *b);
 KMM_MUST_CHECK enum kmm_error kmm_pt_init(struct kmm *k, struct kmm_pt *pt,
 					  const struct kmm_pt *kernel);
 
-/// Frees all tables of the user half and the root.
-/// Pre: no leaves left, not active on any CPU
+/// Frees all tables of the user half and the root. CPUs that still have it
+/// loaded are switched to the kernel's tree first.
+/// Pre: no leaves left; no CPU will use it
 void kmm_pt_destroy(struct kmm_pt *pt);
 
 /// Maps [va, va + (pages << 12)) to consecutive frames with leaves as large as
 /// alignment and `level_max` allow. Nothing may be mapped there.
-/// Pre:    va and pages in one half; W and X not together
+/// A user tree takes addresses below user_end, the kernel's those of the kernel
+/// half; prot KMM_PROT_NONE maps hidden leaves.
+/// Owns:   the caller's reference of each FRAME_ANON frame goes to the mapping
 /// Errors: KMM_ENOMEM (all tables made for this call freed again), KMM_EEXIST,
-///         KMM_EINVAL; state unchanged
+///         KMM_EINVAL (other half, not page-aligned, W with X), KMM_ELIMIT (a new
+///         root entry for the kernel half after user trees copied it); state
+///         unchanged
 KMM_MUST_CHECK enum kmm_error kmm_pt_map(struct kmm_pt *pt, struct kmm_va va, struct kmm_pfn pfn,
 					 uint64_t pages, unsigned prot, unsigned level_max);
 
 /// Replaces the frame and protection of one present or hidden 4 KiB leaf, the
 /// old frame's reference is dropped by the batch. If a CPU may hold the old
 /// entry and the frame changes, the old entry is taken out and the
-/// invalidation completes before the new one is published.
+/// invalidation completes before the new one is published. With the same frame
+/// no reference moves.
 /// Pre:    a 4 KiB leaf is there
 void kmm_pt_replace(struct kmm_pt *pt, struct kmm_va va, struct kmm_pfn pfn, unsigned prot,
 		    struct kmm_tlb_batch *b);
