@@ -1,0 +1,213 @@
+/* Motifs: sequences that reach a mechanism's interesting state at once, where
+ * single random operations would need many lucky steps. They carry no expectation:
+ * the model judges what follows, as for any trace.
+ */
+#include "ops/edit.h"
+#include "ops/scene.h"
+
+struct motif {
+	struct op *out;
+	size_t n;
+	const struct ops_scene *scene;
+	struct ops_rng *rng;
+	unsigned space, child, window, page, pages;
+};
+
+static void put(struct motif *m, enum op_code code, unsigned a, unsigned b, unsigned c, unsigned d,
+		unsigned e)
+{
+	struct op raw = { .code = (uint8_t)code,
+			  .arg = { (uint16_t)a, (uint16_t)b, (uint16_t)c, (uint16_t)d,
+				   (uint16_t)e } };
+
+	if (m->n < OPS_MOTIF_MAX)
+		m->out[m->n++] = ops_normalise(raw);
+}
+
+static unsigned below(struct motif *m, unsigned end)
+{
+	return ops_rng_below(m->rng, end);
+}
+
+static void map(struct motif *m, unsigned prot)
+{
+	put(m, OP_MAP, m->space, m->window, m->page, m->pages, prot);
+}
+
+static void touch(struct motif *m, enum op_code code, unsigned space)
+{
+	put(m, code, space, m->window, m->page, m->pages,
+	    code == OP_WRITE ? below(m, 256) : 0);
+}
+
+static void cpu(struct motif *m, unsigned i)
+{
+	put(m, OP_CPU, i, 0, 0, 0, 0);
+}
+
+static void cow_both_sides(struct motif *m)
+{
+	map(m, 3);
+	touch(m, OP_WRITE, m->space);
+	put(m, OP_FORK, m->space, m->child, 0, 0, 0);
+	if (below(m, 2))
+		cpu(m, below(m, 2));
+	touch(m, OP_WRITE, m->space);
+	touch(m, OP_READ, m->child);
+	touch(m, OP_WRITE, m->child);
+	touch(m, OP_READ, m->space);
+	if (below(m, 2))
+		put(m, OP_EXIT, m->child, 0, 0, 0, 0);
+	touch(m, OP_WRITE, m->space);
+}
+
+static void unmap_seen_elsewhere(struct motif *m)
+{
+	unsigned here = below(m, 2);
+
+	cpu(m, here);
+	map(m, 3);
+	touch(m, OP_WRITE, m->space);
+	cpu(m, here + 1);
+	touch(m, below(m, 2) ? OP_READ : OP_WRITE, m->space);
+	if (below(m, 2))
+		cpu(m, here);
+	put(m, OP_UNMAP, m->space, m->window, m->page, m->pages, 0);
+	cpu(m, here + below(m, 2));
+	touch(m, OP_READ, m->space);
+	if (below(m, 2)) {
+		map(m, 3);
+		touch(m, OP_READ, m->space);
+	}
+}
+
+static void protect_seen_elsewhere(struct motif *m)
+{
+	map(m, 3);
+	touch(m, OP_WRITE, m->space);
+	cpu(m, 1);
+	touch(m, OP_WRITE, m->space);
+	cpu(m, 0);
+	put(m, OP_PROTECT, m->space, m->window, m->page, m->pages, below(m, 2));
+	cpu(m, 1);
+	touch(m, OP_WRITE, m->space);
+	touch(m, OP_READ, m->space);
+	put(m, OP_PROTECT, m->space, m->window, m->page, m->pages, 3);
+	touch(m, OP_WRITE, m->space);
+}
+
+/* Blocks of several orders, freed in another order, then taken again larger. */
+static void split_and_merge(struct motif *m)
+{
+	unsigned base = below(m, OPS_SLOTS), n = 2 + below(m, 6), order = below(m, 4);
+
+	for (unsigned i = 0; i < n; i++)
+		put(m, OP_FRAME_ALLOC, base + i, order + (below(m, 3) == 0), 0, 0, 0);
+	for (unsigned i = 0; i < n; i++)
+		put(m, OP_FRAME_FREE, base + (i * 5 + 3) % n, 0, 0, 0, 0);
+	for (unsigned i = 0; i < 3; i++)
+		put(m, OP_FRAME_ALLOC, base + n + i, order + i, 0, 0, 0);
+	for (unsigned i = 0; i < 3; i++)
+		put(m, OP_FRAME_FREE, base + n + i, 0, 0, 0, 0);
+}
+
+static void object_churn(struct motif *m)
+{
+	unsigned base = below(m, OPS_SLOTS), n = 2 + below(m, 8);
+	unsigned bytes = 1u << (3 + below(m, 11));
+
+	for (unsigned i = 0; i < n; i++)
+		put(m, OP_OBJECT_ALLOC, base + i, bytes, 0, 0, 0);
+	if (below(m, 2))
+		cpu(m, below(m, 2));
+	for (unsigned i = 0; i < n; i++)
+		put(m, OP_OBJECT_FREE, base + (n - 1 - i), 0, 0, 0, 0);
+	put(m, OP_OBJECT_ALLOC, base, bytes, 0, 0, 0);
+}
+
+static void break_up_and_down(struct motif *m)
+{
+	unsigned high = 2 + below(m, 62), low = below(m, high);
+
+	put(m, OP_BREAK, m->space, high, 0, 0, 0);
+	put(m, OP_WRITE, m->space, OPS_HEAP_WINDOW, 0, high, below(m, 256));
+	put(m, OP_BREAK, m->space, low, 0, 0, 0);
+	put(m, OP_READ, m->space, OPS_HEAP_WINDOW, low ? low - 1 : 0, 2, 0);
+	put(m, OP_BREAK, m->space, high, 0, 0, 0);
+	put(m, OP_READ, m->space, OPS_HEAP_WINDOW, 0, high, 0);
+}
+
+static void replace_the_middle(struct motif *m)
+{
+	m->pages += 2;
+	map(m, 3);
+	touch(m, OP_WRITE, m->space);
+	put(m, below(m, 2) ? OP_MAP : OP_UNMAP, m->space, m->window, m->page + 1, m->pages - 2,
+	    3);
+	put(m, OP_READ, m->space, m->window, m->page, 1, 0);
+	put(m, OP_READ, m->space, m->window, m->page + m->pages - 1, 1, 0);
+	touch(m, OP_READ, m->space);
+	put(m, OP_PROTECT, m->space, m->window, m->page, m->pages, 1);
+}
+
+static void grandchild(struct motif *m)
+{
+	unsigned third = (m->child + 1) % OPS_SPACES;
+
+	map(m, 3);
+	touch(m, OP_WRITE, m->space);
+	put(m, OP_FORK, m->space, m->child, 0, 0, 0);
+	put(m, OP_FORK, m->child, third, 0, 0, 0);
+	touch(m, OP_WRITE, m->child);
+	put(m, OP_EXIT, m->child, 0, 0, 0, 0);
+	touch(m, OP_READ, third);
+	touch(m, OP_WRITE, third);
+	touch(m, OP_READ, m->space);
+	put(m, OP_EXIT, third, 0, 0, 0, 0);
+}
+
+static void fail_within(struct motif *m)
+{
+	map(m, 3);
+	touch(m, OP_WRITE, m->space);
+	put(m, OP_FAIL, below(m, 3), 1 + below(m, 6), 0, 0, 0);
+	switch (below(m, 4)) {
+	case 0:
+		put(m, OP_FORK, m->space, m->child, 0, 0, 0);
+		touch(m, OP_WRITE, m->child);
+		break;
+	case 1:
+		m->window = (m->window + 1) % OPS_FIXED_WINDOWS;
+		map(m, 3);
+		break;
+	case 2:
+		put(m, OP_UNMAP, m->space, m->window, m->page + 1, 1, 0);
+		break;
+	default:
+		m->page = (m->page + 32) % OPS_WINDOW_PAGES;
+		map(m, 3);
+		touch(m, OP_WRITE, m->space);
+	}
+	touch(m, OP_READ, m->space);
+}
+
+size_t ops_motif(struct op out[OPS_MOTIF_MAX], const struct ops_scene *scene,
+		 struct ops_rng *rng)
+{
+	static void (*const motifs[])(struct motif *) = {
+		cow_both_sides, unmap_seen_elsewhere, protect_seen_elsewhere,
+		split_and_merge, object_churn, break_up_and_down,
+		replace_the_middle, grandchild, fail_within,
+	};
+	struct motif m = { .out = out, .scene = scene, .rng = rng };
+	struct op fork = ops_random(OP_FORK, rng);
+
+	ops_aim(&fork, scene, rng);
+	m.space = fork.arg[0];
+	m.child = fork.arg[1];
+	m.window = below(&m, OPS_FIXED_WINDOWS);
+	m.page = below(&m, 2) ? below(&m, OPS_WINDOW_PAGES) : 30 + below(&m, 3);
+	m.pages = 1 + below(&m, 4);
+	motifs[below(&m, sizeof(motifs) / sizeof(*motifs))](&m);
+	return m.n;
+}

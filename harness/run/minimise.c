@@ -1,0 +1,169 @@
+/* Minimising by delta debugging.
+ *
+ * Three passes, repeated until none helps or the budget is used up:
+ *   cut     drop what follows the finding
+ *   delete  drop runs of n/2, n/4, … 1 operations, from the end
+ *   simpler replace each operand by simpler ones: 0, 1, half, one less
+ *
+ * I1  The kept trace always showed the first run's oracle when it was last played.
+ * I2  It never grows, and its operands never do.
+ *
+ * Only the oracle must stay: holding on to the finding's words would keep addresses.
+ *
+ * Source: Zeller, Hildebrandt, Simplifying and Isolating Failure-Inducing Input (2002).
+ */
+#include "run/minimise.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "ops/edit.h"
+
+struct search {
+	const struct minimise_options *o;
+	struct minimise_result *r;
+	struct op *ops, *trial;
+	uint32_t n;
+	unsigned runs_max;
+	struct timespec end;
+	bool spent;
+};
+
+static bool budget_left(struct search *s)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (s->r->runs_n >= s->runs_max || now.tv_sec > s->end.tv_sec ||
+	    (now.tv_sec == s->end.tv_sec && now.tv_nsec > s->end.tv_nsec))
+		s->spent = true;
+	return !s->spent;
+}
+
+static void play(struct search *s, const struct op *ops, uint32_t n, struct player_result *r)
+{
+	s->r->runs_n++;
+	if (s->o->isolated)
+		player_run_isolated(ops, n, &s->o->play, s->o->timeout_s ? s->o->timeout_s : 5,
+				    r);
+	else
+		player_run(ops, n, &s->o->play, r);
+}
+
+/* Plays s->trial; keeps it if it shows the same. */
+static bool try(struct search *s, uint32_t n)
+{
+	struct player_result r;
+
+	if (n == 0 || !budget_left(s))
+		return false;
+	play(s, s->trial, n, &r);
+	if (r.refused[0] || r.finding.oracle != s->r->first.finding.oracle)
+		return false;
+	memcpy(s->ops, s->trial, n * sizeof(*s->ops));
+	s->n = n;
+	s->r->last = r;
+	if (s->o->progress)
+		s->o->progress(s->o->ctx, n, s->r->runs_n);
+	return true;
+}
+
+static bool pass_cut(struct search *s)
+{
+	uint32_t n = s->r->last.finding.op_index + 1;
+
+	if (n >= s->n)
+		return false;
+	memcpy(s->trial, s->ops, n * sizeof(*s->trial));
+	return try(s, n);
+}
+
+static bool try_delete(struct search *s, uint32_t at, uint32_t count)
+{
+	memcpy(s->trial, s->ops, s->n * sizeof(*s->trial));
+	return try(s, (uint32_t)ops_delete(s->trial, s->n, at, count));
+}
+
+static bool pass_delete(struct search *s)
+{
+	bool helped = false;
+
+	for (uint32_t run = s->n / 2; run && !s->spent; run /= 2) {
+		uint32_t at = s->n;
+
+		while (at && !s->spent) {
+			at = at > run ? at - run : 0;
+			if (at >= s->n)
+				continue;
+			if (try_delete(s, at, at + run > s->n ? s->n - at : run))
+				helped = true;
+		}
+	}
+	return helped;
+}
+
+static bool try_operand(struct search *s, uint32_t at, unsigned i, uint16_t v)
+{
+	struct op op = s->ops[at];
+
+	if (v >= op.arg[i])
+		return false;
+	op.arg[i] = v;
+	if (ops_fault(&op))
+		return false;
+	memcpy(s->trial, s->ops, s->n * sizeof(*s->trial));
+	s->trial[at] = op;
+	return try(s, s->n);
+}
+
+static bool simplify(struct search *s, uint32_t at, unsigned i)
+{
+	bool helped = false;
+	uint16_t v = s->ops[at].arg[i];
+
+	if (v == 0)
+		return false;
+	if (try_operand(s, at, i, 0) || try_operand(s, at, i, 1))
+		return true;
+	while (!s->spent && (v = s->ops[at].arg[i]) > 2 && try_operand(s, at, i, v / 2))
+		helped = true;
+	return try_operand(s, at, i, (uint16_t)(s->ops[at].arg[i] - 1)) || helped;
+}
+
+static bool pass_simpler(struct search *s)
+{
+	bool helped = false;
+
+	for (uint32_t at = 0; at < s->n && !s->spent; at++)
+		for (unsigned i = 0; i < OPS_ARGS && !s->spent; i++)
+			helped |= simplify(s, at, i);
+	return helped;
+}
+
+uint32_t minimise(struct op *ops, uint32_t ops_n, const struct minimise_options *o,
+		  struct minimise_result *r)
+{
+	struct search s = { .o = o, .r = r, .ops = ops, .n = ops_n,
+			    .runs_max = o->runs_max ? o->runs_max : 5000 };
+	bool helped = true;
+
+	memset(r, 0, sizeof(*r));
+	clock_gettime(CLOCK_MONOTONIC, &s.end);
+	s.end.tv_sec += o->seconds_max ? o->seconds_max : 60;
+	play(&s, ops, ops_n, &r->first);
+	r->last = r->first;
+	s.trial = malloc((ops_n ? ops_n : 1) * sizeof(*s.trial));
+	if (r->first.refused[0] || r->first.finding.oracle == ORACLE_NONE || !s.trial) {
+		free(s.trial);
+		return ops_n;
+	}
+	while (helped && !s.spent) {
+		helped = pass_cut(&s);
+		helped |= pass_delete(&s);
+		helped |= pass_simpler(&s);
+	}
+	r->whole = !s.spent;
+	free(s.trial);
+	return s.n;
+}
