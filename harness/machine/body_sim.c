@@ -1,0 +1,308 @@
+/// kmm on the simulated machine.
+///
+/// An operation runs under machine_guard: a panic, a failed assertion or an endless
+/// wait becomes a finding, and the instance is dead from then on. After each user
+/// operation every CPU with a root loaded looks at a few pages, as speculation
+/// would, so that CPUs which only lazily keep a root hold entries too.
+///
+/// A failed operation must leave the visible state as it was (ORACLE_UNCHANGED):
+/// always checked are the numbers of frames in use, spaces, regions and live
+/// objects; on thorough runs, where the operation before was verified too, also
+/// the digest of all regions and leaves. Reads and writes are left out: what they
+/// touched before they were refused stays touched.
+///
+/// The machine and the ledger are kept between runs (one spare for each thread), since
+/// mapping and clearing memory would cost more than a short trace.
+#include "machine/body_sim.h"
+
+#include <stdlib.h>
+
+#define LOOKS_N 3u
+
+struct body {
+	struct machine m;
+	struct performer p;
+	struct ledger l;
+	uint64_t digest;
+	bool digest_valid; /* it is of the state before the last operation */
+};
+
+static _Thread_local struct body *spare;
+
+struct machine *sim_machine(struct body *b)
+{
+	return &b->m;
+}
+
+struct performer *sim_performer(struct body *b)
+{
+	return &b->p;
+}
+
+struct ledger *sim_ledger(struct body *b)
+{
+	return &b->l;
+}
+
+/* ---- ways ---- */
+
+static enum op_result way_access(void *ctx, struct kmm_space *s, uint64_t va,
+				 enum kmm_access access, uint64_t *word)
+{
+	struct body *b = ctx;
+
+	return machine_access(&b->m, s, va, access, word);
+}
+
+static void way_touch(void *ctx, const void *at, uint64_t bytes)
+{
+	struct body *b = ctx;
+
+	machine_touch(&b->m, at, bytes);
+}
+
+/// A CPU whose thread is gone keeps the root loaded until something else runs.
+static void way_leave(void *ctx, struct kmm_space *s)
+{
+	struct body *b = ctx;
+	unsigned self = b->m.port.cpu;
+	uint64_t root = kmm_space_pt(s)->root.n;
+
+	for (unsigned cpu = 0; cpu < b->m.o.cpus_n; cpu++) {
+		if (cpu == self || !b->m.cpu[cpu].loaded || b->m.cpu[cpu].root != root)
+			continue;
+		machine_switch(&b->m, cpu);
+		kmm_space_activate(b->m.kmm, NULL);
+	}
+	machine_switch(&b->m, self);
+}
+
+static void way_cpu(void *ctx, unsigned cpu)
+{
+	struct body *b = ctx;
+
+	machine_switch(&b->m, cpu);
+}
+
+static void way_complain(void *ctx, enum oracle oracle, const char *text)
+{
+	struct body *b = ctx;
+
+	machine_find(&b->m, oracle, "%s", text);
+}
+
+static const struct perform_ways ways = { way_access, way_touch, way_leave, way_cpu,
+					  way_complain };
+
+/* ---- start ---- */
+
+struct start_call {
+	struct body *b;
+	const struct machine_options *o;
+	const char *error;
+};
+
+static void start_guarded(void *ctx)
+{
+	struct start_call *c = ctx;
+	struct body *b = c->b;
+
+	c->error = machine_start(&b->m, c->o);
+	b->m.armed = true; /* machine_start cleared it */
+	if (c->error)
+		return;
+	if (perform_start(&b->p, b->m.kmm, &ways, b, c->o->cpus_n) != KMM_OK)
+		c->error = "sim: no memory for the first address space";
+	else if (!ledger_start(&b->l, &b->m, &b->p))
+		c->error = "sim: no memory for the ledger";
+}
+
+static const char *resolve_options(const struct body_options *o, struct machine_options *m)
+{
+	m->preset = kmm_preset_find(o->preset ? o->preset : "pagemill");
+	m->format = kmm_pt_format_find(o->format ? o->format : "x86_64");
+	m->cpus_n = o->cpus_n ? o->cpus_n : 2;
+	m->frames_n = o->frames_n ? o->frames_n : 4096;
+	m->seed = o->seed;
+	if (!m->preset)
+		return "sim: no such preset";
+	if (!m->format)
+		return "sim: no such page-table format";
+	return NULL;
+}
+
+static void body_release(struct body *b)
+{
+	if (!spare) {
+		spare = b;
+		return;
+	}
+	ledger_free(&b->l);
+	machine_free(&b->m);
+	free(b);
+}
+
+static const char *sim_start(struct body **out, const struct body_options *o)
+{
+	struct machine_options mo;
+	const char *error = resolve_options(o, &mo);
+	struct start_call c = { spare ? spare : calloc(1, sizeof(struct body)), &mo, NULL };
+
+	spare = NULL;
+	if (!c.b)
+		return "sim: out of memory";
+	c.b->m.dead = c.b->digest_valid = false;
+	if (!error && !machine_guard(&c.b->m, start_guarded, &c))
+		error = "sim: kmm panicked while it started";
+	if (!error)
+		error = c.error;
+	if (error) {
+		body_release(c.b);
+		return error;
+	}
+	*out = c.b;
+	return NULL;
+}
+
+/* ---- perform ---- */
+
+/// Pages near the operation's own, and anywhere.
+static void speculate(struct body *b, const struct op *op)
+{
+	unsigned space = op->arg[0];
+
+	for (unsigned i = 0; i < LOOKS_N; i++) {
+		uint64_t r = machine_choose(&b->m);
+		unsigned window = r & 1u ? op->arg[1] % OPS_WINDOWS :
+					   (unsigned)(r >> 8) % OPS_WINDOWS;
+		unsigned page = r & 2u ? (op->arg[2] + (unsigned)(r >> 16) % 4u) % OPS_WINDOW_PAGES :
+					 (unsigned)(r >> 16) % OPS_WINDOW_PAGES;
+		uint64_t base = perform_window(&b->p, space, window);
+
+		if (base)
+			machine_speculate(&b->m, base + page * KMM_PAGE_BYTES);
+	}
+}
+
+struct perform_call {
+	struct body *b;
+	const struct op *op;
+	const struct ops_names *names;
+	struct op_outcome *out;
+};
+
+static void perform_guarded(void *ctx)
+{
+	struct perform_call *c = ctx;
+
+	perform(&c->b->p, c->op, c->names, c->out);
+	if (ops_table[c->op->code].side == OP_USER && c->b->p.space[0])
+		speculate(c->b, c->op);
+}
+
+static void sim_perform(struct body *b, const struct op *op, const struct ops_names *n,
+			struct op_outcome *out)
+{
+	struct perform_call c = { b, op, n, out };
+
+	if (!machine_guard(&b->m, perform_guarded, &c))
+		*out = (struct op_outcome){ RESULT_ERROR, 0 };
+}
+
+/* ---- verify ---- */
+
+/// Every loaded root belongs to a live space, or is the kernel's.
+static void verify_roots(struct body *b)
+{
+	uint64_t kernel = kmm_pt_kernel(b->m.kmm)->root.n;
+
+	for (unsigned cpu = 0; cpu < b->m.o.cpus_n; cpu++) {
+		uint64_t root = b->m.cpu[cpu].root;
+		bool live = !b->m.cpu[cpu].loaded || root == kernel;
+
+		for (unsigned i = 0; i < OPS_SPACES && !live; i++)
+			live = b->p.space[i] && kmm_space_pt(b->p.space[i])->root.n == root;
+		if (!live)
+			machine_find(&b->m, ORACLE_TLB, "CPU %u translates by the root of no live "
+				     "space", cpu);
+	}
+}
+
+struct verify_call {
+	struct body *b;
+	bool thorough, failed;
+};
+
+static void verify_guarded(void *ctx)
+{
+	struct verify_call *c = ctx;
+	struct body *b = c->b;
+
+	machine_verify_tlbs(&b->m);
+	verify_roots(b);
+	if (c->failed && perform_is_atomic(b->p.last_code)) {
+		perform_verify_unchanged(&b->p);
+		if (c->thorough && b->digest_valid && ledger_digest(&b->l) != b->digest)
+			machine_find(&b->m, ORACLE_UNCHANGED, "%s failed, but regions or pages "
+				     "changed", ops_table[b->p.last_code].text);
+	}
+	if (!c->thorough)
+		return;
+	machine_verify_gaps(&b->m);
+	perform_verify_blocks(&b->p);
+	ledger_verify(&b->l);
+	perform_verify_invariants(&b->p);
+	b->digest = ledger_digest(&b->l);
+}
+
+static void sim_verify(struct body *b, bool thorough, bool failed, struct finding *f)
+{
+	struct verify_call c = { b, thorough, failed };
+
+	if (b->m.finding.oracle == ORACLE_NONE) {
+		(void)machine_guard(&b->m, verify_guarded, &c);
+		b->digest_valid = thorough;
+	}
+	*f = b->m.finding;
+}
+
+static bool sim_injected(struct body *b)
+{
+	return b->p.injected;
+}
+
+/* ---- finish ---- */
+
+static void finish_guarded(void *ctx)
+{
+	struct body *b = ctx;
+	uint64_t leaked;
+
+	perform_finish(&b->p);
+	machine_verify_tlbs(&b->m);
+	machine_verify_gaps(&b->m);
+	machine_switch(&b->m, 0);
+	leaked = kmm_teardown(b->m.kmm);
+	if (leaked != 0)
+		machine_find(&b->m, ORACLE_LEAK, "%llu frames are left after teardown",
+			     (unsigned long long)leaked);
+}
+
+static void sim_finish(struct body *b, struct finding *f)
+{
+	/* After a finding the state can't be trusted to come down in good order. */
+	if (b->m.finding.oracle == ORACLE_NONE)
+		(void)machine_guard(&b->m, finish_guarded, b);
+	*f = b->m.finding;
+	body_release(b);
+}
+
+const struct body_class body_sim = {
+	.name = "sim",
+	.start = sim_start,
+	.perform = sim_perform,
+	.verify = sim_verify,
+	.injected = sim_injected,
+	.finish = sim_finish,
+	.flip = sim_flip,
+};

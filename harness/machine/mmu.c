@@ -1,0 +1,185 @@
+/// The walker.
+///
+/// Sources, by bit position:
+///   x86_64   Intel SDM vol. 3, 4.5 and tables 4-15..4-20: P 0, R/W 1, U/S 2, A 5,
+///            D 6, PS 7, G 8, address 51:12, XD 63. In a 2 MiB leaf bits 20:13 and
+///            in a 1 GiB leaf bits 29:13 are reserved (bit 12 is PAT); PS is
+///            reserved in a PML4E. Rights are the AND of all levels (4.6.1).
+///   AArch64  Arm ARM D8.3 (4 KiB granule, 48-bit): bits 1:0 are 11 for a table or
+///            page, 01 for a block; AP[2:1] 7:6, AF 10, nG 11, address 47:12, UXN
+///            54; in a table descriptor APTable 62:61, UXNTable 60. A block is
+///            allowed at lookup levels 1 and 2, ours 2 and 1.
+/// Faults that a valid entry can't outlive (reserved bits, a table outside memory)
+/// are reported as such: kmm never has a reason to write them.
+///
+/// Levels are counted from the leaves, as in kmm's headers; that is the only
+/// thing the two have in common.
+#include "machine/mmu.h"
+
+#include <stddef.h>
+
+#define BIT(n) (1ull << (n))
+#define FIELD(raw, high, low) ((raw) & (BIT((high) + 1) - BIT(low)))
+
+static struct mmu_entry decode_x86_64(unsigned level, uint64_t raw)
+{
+	struct mmu_entry e = { MMU_EMPTY, FIELD(raw, 51, 12) >> 12, MMU_RWX, false, false, false };
+	bool large = raw & BIT(7);
+
+	if (!(raw & BIT(0))) {
+		e.kind = raw ? MMU_INVALID : MMU_EMPTY;
+		return e;
+	}
+	if (!(raw & BIT(1)))
+		e.perms &= (uint8_t)~MMU_W;
+	if (!(raw & BIT(2)))
+		e.perms = 0;
+	if (raw & BIT(63))
+		e.perms &= (uint8_t)~MMU_X;
+	e.accessed = raw & BIT(5);
+	e.kind = level == 0 || (large && level < 3) ? MMU_LEAF : MMU_TABLE;
+	if (level == 3 && large)
+		e.kind = MMU_RESERVED;
+	if (e.kind != MMU_LEAF)
+		return e;
+	e.dirty = raw & BIT(6);
+	e.global = raw & BIT(8);
+	if (level > 0) {
+		uint64_t low = FIELD(raw, level == 1 ? 20 : 29, 13);
+
+		e.pfn &= ~1ull; /* PAT */
+		if (low)
+			e.kind = MMU_RESERVED;
+	}
+	return e;
+}
+
+static uint8_t perms_table_aarch64(uint64_t raw)
+{
+	uint8_t perms = MMU_RWX;
+
+	if (raw & BIT(61))
+		perms &= (uint8_t)~(MMU_R | MMU_W);
+	if (raw & BIT(62))
+		perms &= (uint8_t)~MMU_W;
+	if (raw & BIT(60))
+		perms &= (uint8_t)~MMU_X;
+	return perms;
+}
+
+static uint8_t perms_leaf_aarch64(uint64_t raw)
+{
+	uint8_t perms = MMU_RWX;
+
+	if (!(raw & BIT(6)))
+		perms &= (uint8_t)~(MMU_R | MMU_W);
+	if (raw & BIT(7))
+		perms &= (uint8_t)~MMU_W;
+	if (raw & BIT(54))
+		perms &= (uint8_t)~MMU_X;
+	return perms;
+}
+
+static struct mmu_entry decode_aarch64(unsigned level, uint64_t raw)
+{
+	struct mmu_entry e = { MMU_EMPTY, FIELD(raw, 47, 12) >> 12, MMU_RWX, true, true, false };
+	unsigned type = raw & 3u;
+
+	if (!(raw & BIT(0))) {
+		e.kind = raw ? MMU_INVALID : MMU_EMPTY;
+		return e;
+	}
+	if (type == 3 && level > 0) {
+		e.kind = MMU_TABLE;
+		e.perms = perms_table_aarch64(raw);
+		return e;
+	}
+	e.kind = (type == 3) == (level == 0) && level < 3 ? MMU_LEAF : MMU_RESERVED;
+	e.perms = perms_leaf_aarch64(raw);
+	e.accessed = raw & BIT(10);
+	e.global = !(raw & BIT(11));
+	if (level > 0 && FIELD(raw, level == 1 ? 20 : 29, 17))
+		e.kind = MMU_RESERVED;
+	return e;
+}
+
+struct mmu_entry mmu_decode(enum mmu_arch arch, unsigned level, uint64_t raw)
+{
+	return arch == MMU_X86_64 ? decode_x86_64(level, raw) : decode_aarch64(level, raw);
+}
+
+uint64_t *mmu_table(const struct mmu_memory *mem, uint64_t pfn)
+{
+	uint64_t i = pfn - mem->first_pfn;
+
+	if (i >= mem->frames_n)
+		return NULL;
+	return (uint64_t *)(void *)(mem->bytes + (i << KMM_PAGE_LG2));
+}
+
+static unsigned slot_of(uint64_t va, unsigned level)
+{
+	return (unsigned)(va >> (12u + 9u * level)) & (MMU_ENTRIES - 1u);
+}
+
+/// User addresses: bits 63:47 zero on x86, 63:48 on Arm (TTBR0).
+static bool user_address(enum mmu_arch arch, uint64_t va)
+{
+	return va >> (arch == MMU_X86_64 ? 47 : 48) == 0;
+}
+
+void mmu_walk(const struct mmu_memory *mem, const struct mmu_from *from, uint64_t va,
+	      struct mmu_walk *w)
+{
+	uint64_t table = from->table;
+	uint8_t perms = from->perms;
+
+	w->from = w->level = from->level;
+	w->pfn = 0;
+	w->perms = 0;
+	w->dirty = w->global = false;
+	w->status = user_address(mem->arch, va) ? MMU_OK : MMU_FAULT;
+	for (unsigned level = from->level; w->status == MMU_OK; level--) {
+		uint64_t *slots = mmu_table(mem, table);
+		unsigned slot = slot_of(va, level);
+		struct mmu_entry e;
+
+		w->level = level;
+		w->table[level] = table;
+		w->table_perms[level] = perms;
+		w->source[level] = (table << KMM_PAGE_LG2) + slot * 8u;
+		if (!slots) {
+			w->status = MMU_BAD;
+			return;
+		}
+		e = mmu_decode(mem->arch, level, __atomic_load_n(&slots[slot], __ATOMIC_ACQUIRE));
+		perms &= e.perms;
+		table = e.pfn;
+		if (e.kind == MMU_LEAF) {
+			w->pfn = e.pfn;
+			w->perms = perms;
+			w->dirty = e.dirty;
+			w->global = e.global;
+			if (mem->arch == MMU_AARCH64 && !e.accessed)
+				w->status = MMU_FAULT;
+			return;
+		}
+		if (e.kind == MMU_RESERVED)
+			w->status = MMU_BAD;
+		else if (e.kind != MMU_TABLE)
+			w->status = MMU_FAULT;
+	}
+}
+
+void mmu_mark(const struct mmu_memory *mem, const struct mmu_walk *w, bool write)
+{
+	if (mem->arch != MMU_X86_64)
+		return;
+	for (unsigned level = w->level; level <= w->from; level++) {
+		uint64_t *slots = mmu_table(mem, w->source[level] >> KMM_PAGE_LG2);
+		uint64_t *entry = &slots[(w->source[level] & (KMM_PAGE_BYTES - 1u)) / 8u];
+		uint64_t bits = BIT(5) | (write && level == w->level ? BIT(6) : 0);
+
+		__atomic_fetch_or(entry, bits, __ATOMIC_ACQ_REL);
+	}
+}

@@ -1,0 +1,497 @@
+/// From operations to calls of kmm.
+///
+/// Blocks: a frame or object slot's owner fills the block with a pattern of its own
+/// key (ops_block_fill) and finds it unchanged when it frees the block. The key
+/// comes from the slot and its kind, so that two slots never agree.
+///
+/// Failure: OP_FAIL arms nothing by itself. The next kernel or user operation runs with
+/// the failure armed and disarms it, whether it fired or not; checkpoints come and go
+/// with the player's settings and must not use it up.
+#include "machine/perform.h"
+
+#include <string.h>
+
+#include "ops/ops.h"
+
+static unsigned long long ull(uint64_t x)
+{
+	return x;
+}
+
+static enum op_result result_of(enum kmm_error e)
+{
+	switch (e) {
+	case KMM_OK:
+		return RESULT_OK;
+	case KMM_ENOMEM:
+		return RESULT_NOMEM;
+	case KMM_EINVAL:
+		return RESULT_INVAL;
+	case KMM_EACCES:
+		return RESULT_ACCES;
+	case KMM_ELIMIT:
+		return RESULT_LIMIT;
+	case KMM_EUNSUPPORTED:
+		return RESULT_UNSUPPORTED;
+	default:
+		return RESULT_ERROR;
+	}
+}
+
+uint64_t perform_window(const struct performer *p, unsigned space, unsigned window)
+{
+	if (window >= OPS_FIXED_WINDOWS && window < OPS_HEAP_WINDOW)
+		return p->placed[space][window - OPS_FIXED_WINDOWS];
+	return ops_window_base(window);
+}
+
+static struct kmm_va page_va(const struct performer *p, unsigned space, unsigned window,
+			     unsigned page)
+{
+	struct kmm_va va = { perform_window(p, space, window) + page * KMM_PAGE_BYTES };
+
+	return va;
+}
+
+/* ---- frames and objects ---- */
+
+static uint64_t frame_key(unsigned slot)
+{
+	return 0xf0000u + slot;
+}
+
+static uint64_t object_key(unsigned slot)
+{
+	return 0x0b0000u + slot;
+}
+
+static enum op_result frame_alloc(struct performer *p, const struct op *op)
+{
+	unsigned slot = op->arg[0];
+	struct perform_block *b = &p->frame[slot];
+	enum kmm_error e = kmm_frame_alloc(p->k, op->arg[1], 0, &b->pfn);
+
+	if (e != KMM_OK)
+		return result_of(e);
+	b->order = (uint8_t)op->arg[1];
+	b->bytes = KMM_PAGE_BYTES << b->order;
+	b->at = kmm_frame_virt(p->k, b->pfn);
+	p->frames |= 1ull << slot;
+	if (b->pfn.n & ((1ull << b->order) - 1u))
+		p->ways->complain(p->ctx, ORACLE_LEDGER, "a block isn't aligned to its size");
+	p->ways->touch(p->ctx, b->at, b->bytes);
+	ops_block_fill(b->at, b->bytes, frame_key(slot));
+	return RESULT_OK;
+}
+
+static enum op_result frame_free(struct performer *p, unsigned slot)
+{
+	struct perform_block *b = &p->frame[slot];
+	bool intact = ops_block_intact(b->at, b->bytes, frame_key(slot));
+	enum kmm_error e = kmm_frame_free(p->k, b->pfn, b->order);
+
+	if (e != KMM_OK)
+		return result_of(e);
+	p->frames &= ~(1ull << slot);
+	return intact ? RESULT_OK : RESULT_CORRUPT;
+}
+
+static enum op_result object_alloc(struct performer *p, const struct op *op)
+{
+	unsigned slot = op->arg[0];
+	struct perform_block *b = &p->object[slot];
+	void *at = kmm_alloc(p->k, op->arg[1]);
+
+	if (at == NULL)
+		return RESULT_NOMEM;
+	b->at = at;
+	b->bytes = op->arg[1];
+	p->objects |= 1ull << slot;
+	if (((uintptr_t)at & 15u) != 0)
+		p->ways->complain(p->ctx, ORACLE_LEDGER, "an object isn't 16-byte aligned");
+	if (kmm_usable_bytes(p->k, at) < b->bytes)
+		p->ways->complain(p->ctx, ORACLE_LEDGER, "an object is smaller than asked for");
+	p->ways->touch(p->ctx, at, b->bytes);
+	ops_block_fill(at, b->bytes, object_key(slot));
+	return RESULT_OK;
+}
+
+static enum op_result object_free(struct performer *p, unsigned slot)
+{
+	struct perform_block *b = &p->object[slot];
+	bool intact = ops_block_intact(b->at, b->bytes, object_key(slot));
+	enum kmm_error e = kmm_free(p->k, b->at);
+
+	if (e != KMM_OK)
+		return result_of(e);
+	p->objects &= ~(1ull << slot);
+	return intact ? RESULT_OK : RESULT_CORRUPT;
+}
+
+void perform_verify_blocks(struct performer *p)
+{
+	for (unsigned i = 0; i < OPS_SLOTS; i++) {
+		const struct perform_block *f = &p->frame[i], *o = &p->object[i];
+
+		if ((p->frames >> i & 1u) && !ops_block_intact(f->at, f->bytes, frame_key(i)))
+			p->ways->complain(p->ctx, ORACLE_CONTENTS,
+					  "a frame block holds what its owner never wrote");
+		if ((p->objects >> i & 1u) && !ops_block_intact(o->at, o->bytes, object_key(i)))
+			p->ways->complain(p->ctx, ORACLE_CONTENTS,
+					  "an object holds what its owner never wrote");
+	}
+}
+
+/* ---- address spaces ---- */
+
+static enum op_result map(struct performer *p, const struct op *op)
+{
+	struct kmm_va va = page_va(p, op->arg[0], op->arg[1], op->arg[2]);
+
+	return result_of(kmm_space_map(p->space[op->arg[0]], &va, op->arg[3] * KMM_PAGE_BYTES,
+				       op->arg[4], KMM_MAP_FIXED));
+}
+
+static enum op_result place(struct performer *p, const struct op *op)
+{
+	struct kmm_va va = { 0 };
+	enum kmm_error e = kmm_space_map(p->space[op->arg[0]], &va, op->arg[2] * KMM_PAGE_BYTES,
+					 op->arg[3], 0);
+
+	if (e == KMM_OK)
+		p->placed[op->arg[0]][op->arg[1]] = va.a;
+	return result_of(e);
+}
+
+static enum op_result unmap(struct performer *p, const struct op *op, unsigned pages)
+{
+	struct kmm_va va = page_va(p, op->arg[0], op->arg[1], op->arg[2]);
+
+	return result_of(kmm_space_unmap(p->space[op->arg[0]], va, pages * KMM_PAGE_BYTES));
+}
+
+static enum op_result protect(struct performer *p, const struct op *op, unsigned pages)
+{
+	struct kmm_va va = page_va(p, op->arg[0], op->arg[1], op->arg[2]);
+
+	return result_of(kmm_space_protect(p->space[op->arg[0]], va, pages * KMM_PAGE_BYTES,
+					   op->arg[4]));
+}
+
+static enum op_result set_break(struct performer *p, const struct op *op)
+{
+	struct kmm_va va = page_va(p, op->arg[0], OPS_HEAP_WINDOW, op->arg[1]), now;
+	enum kmm_error e = kmm_space_brk(p->space[op->arg[0]], va, &now);
+
+	if (e == KMM_OK && now.a != va.a)
+		p->ways->complain(p->ctx, ORACLE_MODEL, "brk reports another end than asked for");
+	return result_of(e);
+}
+
+static enum op_result fork_space(struct performer *p, unsigned parent, unsigned child)
+{
+	struct kmm_space *s;
+	enum kmm_error e = kmm_space_fork(p->space[parent], &s);
+
+	if (e != KMM_OK)
+		return result_of(e);
+	p->space[child] = s;
+	memcpy(p->placed[child], p->placed[parent], sizeof(p->placed[child]));
+	return RESULT_OK;
+}
+
+static enum op_result exit_space(struct performer *p, unsigned space)
+{
+	struct kmm_space *s = p->space[space];
+
+	p->ways->leave(p->ctx, s);
+	kmm_space_destroy(s);
+	p->space[space] = NULL;
+	return RESULT_OK;
+}
+
+/// Folds one page's stamps into *digest; leaves it alone if an access is refused.
+static enum op_result read_page(struct performer *p, struct kmm_space *s, uint64_t va,
+				uint64_t *digest)
+{
+	uint64_t folded = *digest;
+
+	for (unsigned i = 0; i < OPS_STAMPS; i++) {
+		uint64_t word;
+		enum op_result r = p->ways->access(p->ctx, s, va + ops_stamp_offset[i],
+						   KMM_ACCESS_READ, &word);
+
+		if (r != RESULT_OK)
+			return r;
+		folded = ops_fold(folded, word);
+	}
+	*digest = folded;
+	return RESULT_OK;
+}
+
+static void read_range(struct performer *p, const struct op *op, unsigned pages,
+		       struct op_outcome *out)
+{
+	unsigned space = op->arg[0], first = op->arg[2];
+	uint64_t digest = OPS_DIGEST_START;
+
+	for (unsigned page = first; page < first + pages; page++) {
+		uint64_t va = page_va(p, space, op->arg[1], page).a;
+
+		out->result = read_page(p, p->space[space], va, &digest);
+		if (out->result != RESULT_OK) {
+			out->value = ops_refused_read(digest, page);
+			return;
+		}
+	}
+	out->value = digest;
+}
+
+static enum op_result write_page(struct performer *p, const struct op *op, unsigned page)
+{
+	uint64_t va = page_va(p, op->arg[0], op->arg[1], page).a;
+
+	for (unsigned i = 0; i < OPS_STAMPS; i++) {
+		uint64_t word = ops_stamp(op->arg[4], op->arg[1], page, i);
+		enum op_result r = p->ways->access(p->ctx, p->space[op->arg[0]],
+						   va + ops_stamp_offset[i], KMM_ACCESS_WRITE,
+						   &word);
+
+		if (r != RESULT_OK)
+			return r;
+	}
+	return RESULT_OK;
+}
+
+static void write_range(struct performer *p, const struct op *op, unsigned pages,
+			struct op_outcome *out)
+{
+	unsigned first = op->arg[2];
+
+	for (unsigned page = first; page < first + pages; page++) {
+		out->result = write_page(p, op, page);
+		if (out->result != RESULT_OK) {
+			out->value = page;
+			return;
+		}
+	}
+}
+
+static void perform_user(struct performer *p, const struct op *op, const struct ops_names *n,
+			 struct op_outcome *out)
+{
+	unsigned pages = ops_range_pages(n, op);
+
+	if (p->space[op->arg[0]] == NULL) {
+		out->result = RESULT_UNSUPPORTED;
+		return;
+	}
+	kmm_space_activate(p->k, p->space[op->arg[0]]);
+	switch (op->code) {
+	case OP_MAP:
+		out->result = map(p, op);
+		break;
+	case OP_PLACE:
+		out->result = place(p, op);
+		break;
+	case OP_UNMAP:
+		out->result = unmap(p, op, pages);
+		break;
+	case OP_PROTECT:
+		out->result = protect(p, op, pages);
+		break;
+	case OP_BREAK:
+		out->result = set_break(p, op);
+		break;
+	case OP_READ:
+		read_range(p, op, pages, out);
+		break;
+	case OP_WRITE:
+		write_range(p, op, pages, out);
+		break;
+	case OP_FORK:
+		out->result = fork_space(p, op->arg[0], op->arg[1]);
+		break;
+	default:
+		out->result = exit_space(p, op->arg[0]);
+		break;
+	}
+}
+
+/* ---- judging ---- */
+
+static void take_snapshot(struct kmm *k, struct perform_snapshot *s)
+{
+	struct kmm_frame_stats f;
+	struct kmm_object_stats o;
+	struct kmm_vm_stats v;
+
+	kmm_frame_stats(k, &f);
+	kmm_object_stats(k, &o);
+	kmm_vm_stats(k, &v);
+	*s = (struct perform_snapshot){ f.managed_n - f.free_n - o.frames_n, v.spaces_n,
+					v.regions_n, o.live_n };
+}
+
+bool perform_is_atomic(uint8_t code)
+{
+	return code < OP_N && code != OP_READ && code != OP_WRITE &&
+	       ops_table[code].side != OP_PLAYER;
+}
+
+void perform_verify_unchanged(struct performer *p)
+{
+	const struct perform_snapshot *was = &p->before;
+	struct perform_snapshot now;
+	char text[FINDING_TEXT_BYTES];
+
+	take_snapshot(p->k, &now);
+	if (memcmp(&now, was, sizeof(now)) == 0)
+		return;
+	kmm_format(text, sizeof(text),
+		   "%s failed, but frames in use went from %llu to %llu, spaces %llu to %llu, "
+		   "regions %llu to %llu, objects %llu to %llu", ops_table[p->last_code].text,
+		   ull(was->used_n), ull(now.used_n), ull(was->spaces_n), ull(now.spaces_n),
+		   ull(was->regions_n), ull(now.regions_n), ull(was->live_n), ull(now.live_n));
+	p->ways->complain(p->ctx, ORACLE_UNCHANGED, text);
+}
+
+void perform_verify_invariants(struct performer *p)
+{
+	char line[KMM_LOG_LINE_BYTES];
+
+	if (kmm_check(p->k) == KMM_OK)
+		return;
+	if (!kmm_log_line(p->k, 0, line))
+		strcpy(line, "kmm_check failed");
+	p->ways->complain(p->ctx, ORACLE_INVARIANT, line);
+}
+
+/* ---- the whole ---- */
+
+/// *result becomes RESULT_NOMEM if a page could not be faulted in.
+static uint64_t space_digest(struct performer *p, const struct ops_names *n, unsigned space,
+			     uint32_t *result)
+{
+	uint64_t digest = OPS_DIGEST_START;
+
+	for (unsigned window = 0; window < OPS_WINDOWS; window++) {
+		unsigned pages = ops_window_pages(n, space, window);
+
+		for (unsigned page = 0; page < pages; page++) {
+			uint64_t va = page_va(p, space, window, page).a;
+			enum op_result r = RESULT_SEGV;
+
+			if (p->space[space])
+				r = read_page(p, p->space[space], va, &digest);
+			if (r != RESULT_OK)
+				digest = ops_fold(digest, OPS_UNREADABLE);
+			if (r == RESULT_NOMEM)
+				*result = r;
+		}
+	}
+	return digest;
+}
+
+static void checkpoint(struct performer *p, const struct ops_names *n, struct op_outcome *out)
+{
+	out->value = OPS_DIGEST_START;
+	for (unsigned space = 0; space < OPS_SPACES; space++) {
+		if (!(n->spaces >> space & 1u))
+			continue;
+		if (p->space[space]) /* NULL: a preset without user space */
+			kmm_space_activate(p->k, p->space[space]);
+		out->value = ops_fold(out->value, space);
+		out->value = ops_fold(out->value, space_digest(p, n, space, &out->result));
+	}
+	if (out->result != RESULT_OK)
+		out->value = 0;
+}
+
+static void perform_kernel(struct performer *p, const struct op *op, struct op_outcome *out)
+{
+	switch (op->code) {
+	case OP_FRAME_ALLOC:
+		out->result = frame_alloc(p, op);
+		break;
+	case OP_FRAME_FREE:
+		out->result = frame_free(p, op->arg[0]);
+		break;
+	case OP_OBJECT_ALLOC:
+		out->result = object_alloc(p, op);
+		break;
+	default:
+		out->result = object_free(p, op->arg[0]);
+		break;
+	}
+}
+
+void perform(struct performer *p, const struct op *op, const struct ops_names *n,
+	     struct op_outcome *out)
+{
+	bool arm = p->fail_next && ops_table[op->code].side != OP_PLAYER;
+
+	*out = (struct op_outcome){ RESULT_OK, 0 };
+	p->fail_next &= !arm;
+	p->injected = false;
+	p->last_code = op->code;
+	if (perform_is_atomic(op->code))
+		take_snapshot(p->k, &p->before);
+	p->fail_armed = arm && kmm_fail_arm(p->k, p->fail_class, p->fail_kth) == KMM_OK;
+	if (ops_table[op->code].side == OP_KERNEL)
+		perform_kernel(p, op, out);
+	else if (ops_table[op->code].side == OP_USER)
+		perform_user(p, op, n, out);
+	else if (op->code == OP_CPU)
+		p->ways->cpu(p->ctx, op->arg[0] % p->cpus_n);
+	else if (op->code == OP_CHECKPOINT)
+		checkpoint(p, n, out);
+	if (p->fail_armed)
+		p->injected = kmm_fail_disarm(p->k);
+	p->fail_armed = false;
+	if (op->code == OP_FAIL) {
+		p->fail_next = true;
+		p->fail_class = (enum kmm_fail_class)op->arg[0];
+		p->fail_kth = op->arg[1];
+	}
+}
+
+enum kmm_error perform_start(struct performer *p, struct kmm *k, const struct perform_ways *ways,
+			     void *ctx, unsigned cpus_n)
+{
+	struct kmm_va heap = { ops_window_base(OPS_HEAP_WINDOW) };
+	enum kmm_error e;
+
+	memset(p, 0, sizeof(*p));
+	p->k = k;
+	p->ways = ways;
+	p->ctx = ctx;
+	p->cpus_n = cpus_n;
+	p->last_code = OP_N;
+	e = kmm_space_create(k, &p->space[0]);
+	if (e == KMM_EUNSUPPORTED) {
+		p->space[0] = NULL;
+		return KMM_OK;
+	}
+	return e == KMM_OK ? kmm_space_brk_init(p->space[0], heap) : e;
+}
+
+void perform_finish(struct performer *p)
+{
+	for (unsigned i = 0; i < OPS_SPACES; i++)
+		if (p->space[i])
+			(void)exit_space(p, i);
+	for (unsigned i = 0; i < OPS_SLOTS; i++) {
+		enum op_result r = RESULT_OK;
+
+		if (p->frames >> i & 1u)
+			r = frame_free(p, i);
+		if (r == RESULT_OK && (p->objects >> i & 1u))
+			r = object_free(p, i);
+		if (r == RESULT_CORRUPT)
+			p->ways->complain(p->ctx, ORACLE_CONTENTS,
+					  "a block held what its owner never wrote");
+		else if (r != RESULT_OK)
+			p->ways->complain(p->ctx, ORACLE_LEDGER, "a live block can't be freed");
+	}
+}
