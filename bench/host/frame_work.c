@@ -1,0 +1,138 @@
+/// Frame workloads, after LLFree (Wrenger et al., USENIX ATC 2023): repeat, bulk,
+/// rand, churn and burst on simulated memory whose contents are never touched.
+#include <stdlib.h>
+
+#include "clock.h"
+#include "workload.h"
+
+static void fill(struct work *w, uint64_t n)
+{
+	w->held = malloc(w->frames_n * sizeof(*w->held));
+	if (!w->held)
+		work_failed("no memory for the frames held");
+	for (w->held_n = 0; w->held_n < n; w->held_n++)
+		must(kmm_frame_alloc(w->machine.kmm, 0, 0, &w->held[w->held_n]), "fill");
+}
+
+static void shuffle(struct work *w)
+{
+	for (uint64_t i = w->held_n; i > 1; i--) {
+		uint64_t j = work_random(w) % i;
+		struct kmm_pfn t = w->held[i - 1];
+
+		w->held[i - 1] = w->held[j];
+		w->held[j] = t;
+	}
+}
+
+void frame_fill_half(struct work *w)
+{
+	fill(w, w->frames_n / 2);
+}
+
+void frame_fill_90(struct work *w)
+{
+	fill(w, w->frames_n / 10 * 9);
+	shuffle(w);
+}
+
+void frame_empty(struct work *w)
+{
+	while (w->held_n > 0)
+		must(kmm_frame_free(w->machine.kmm, w->held[--w->held_n], 0), "empty");
+	free(w->held);
+}
+
+/// The timed step of a latency run; outside one it is only the step.
+#define TIMED(w, step)                                                                    \
+	do {                                                                              \
+		if (__builtin_expect((w)->hist != NULL, 0)) {                             \
+			uint64_t t_ = clock_ticks();                                      \
+			step;                                                             \
+			t_ = clock_ticks() - t_;                                          \
+			hist_add((w)->hist, (uint64_t)((double)t_ * measure_ns_per_tick())); \
+		} else {                                                                  \
+			step;                                                             \
+		}                                                                         \
+	} while (0)
+
+static void pairs(struct work *w, unsigned order, uint64_t n)
+{
+	struct kmm *k = w->machine.kmm;
+	struct kmm_pfn f = { 0 };
+
+	for (uint64_t i = 0; i < n; i++) {
+		TIMED(w, must(kmm_frame_alloc(k, order, 0, &f), "get"));
+		must(kmm_frame_free(k, f, order), "put");
+	}
+}
+
+void frame_repeat(struct work *w, uint64_t n)
+{
+	pairs(w, 0, n);
+}
+
+void frame_repeat_o9(struct work *w, uint64_t n)
+{
+	pairs(w, 9, n);
+}
+
+/// Frees k frames from the end of a shuffled array and allocates k, k uniform in
+/// 1..1024. n counts pairs.
+void frame_burst(struct work *w, uint64_t n)
+{
+	struct kmm *k = w->machine.kmm;
+
+	for (uint64_t done = 0; done < n;) {
+		uint64_t burst = work_random(w) % 1024u + 1u;
+		uint64_t at = work_random(w) % (w->held_n - burst);
+
+		for (uint64_t i = 0; i < burst; i++)
+			must(kmm_frame_free(k, w->held[at + i], 0), "burst put");
+		for (uint64_t i = 0; i < burst; i++)
+			TIMED(w, must(kmm_frame_alloc(k, 0, 0, &w->held[at + i]), "burst get"));
+		done += burst;
+	}
+}
+
+/// Puts a random frame and gets one.
+void frame_churn(struct work *w, uint64_t n)
+{
+	struct kmm *k = w->machine.kmm;
+
+	for (uint64_t i = 0; i < n; i++) {
+		struct kmm_pfn *f = &w->held[work_random(w) % w->held_n];
+
+		must(kmm_frame_free(k, *f, 0), "churn put");
+		TIMED(w, must(kmm_frame_alloc(k, 0, 0, f), "churn get"));
+	}
+}
+
+/// Empties the half that is held, then gets it again, n frames in all.
+static void puts_and_gets(struct work *w, uint64_t n)
+{
+	struct kmm *k = w->machine.kmm;
+
+	for (uint64_t left = n; left > 0;) {
+		uint64_t part = left < w->held_n ? left : w->held_n;
+
+		for (uint64_t i = 0; i < part; i++)
+			must(kmm_frame_free(k, w->held[w->held_n - 1u - i], 0), "put");
+		for (uint64_t i = 0; i < part; i++)
+			TIMED(w, must(kmm_frame_alloc(k, 0, 0, &w->held[w->held_n - part + i]),
+				      "get"));
+		left -= part;
+	}
+}
+
+void frame_bulk(struct work *w, uint64_t n)
+{
+	puts_and_gets(w, n);
+}
+
+void frame_rand(struct work *w, uint64_t n)
+{
+	if (w->cursor++ == 0)
+		shuffle(w);
+	puts_and_gets(w, n);
+}

@@ -1,0 +1,79 @@
+/// A workload: set up once, then run in slices of n operations. One row in the
+/// table of workload.c makes it appear in the store, the plots and the page.
+#ifndef WORKLOAD_H
+#define WORKLOAD_H
+
+#include <stdint.h>
+
+#include "measure.h"
+#include "threads/threads.h"
+
+struct work {
+	struct threads_machine machine;
+	const struct kmm_preset *preset;
+	uint64_t seed;      /* random state, never 0 */
+	struct hist *hist;  /* when set, single operations are timed into it */
+	uint64_t frames_n;
+	struct kmm_pfn *held;
+	uint64_t held_n;
+	void **object;
+	struct kmm_space *space;
+	struct kmm_pt pt;
+	struct kmm_pfn pfn;
+	uint64_t cursor;    /* workload's own */
+};
+
+struct workload {
+	const char *figure;
+	const char *variant_needs; /* "": every preset; "user": presets with user space */
+	uint64_t frames_n;         /* simulated memory */
+	uint64_t slice_n, slices_n; /* operations a slice, slices (= samples) */
+	uint64_t count_n;           /* operations under callgrind */
+	void (*setup)(struct work *w);
+	void (*run)(struct work *w, uint64_t n);
+	void (*teardown)(struct work *w);
+};
+
+extern const struct workload workloads[];
+
+/* By unit: frame_work.c, object_work.c, space_work.c. */
+void frame_fill_half(struct work *w);
+void frame_fill_90(struct work *w);
+void frame_empty(struct work *w);
+void frame_repeat(struct work *w, uint64_t n);
+void frame_repeat_o9(struct work *w, uint64_t n);
+void frame_burst(struct work *w, uint64_t n);
+void frame_churn(struct work *w, uint64_t n);
+void frame_bulk(struct work *w, uint64_t n);
+void frame_rand(struct work *w, uint64_t n);
+
+void object_setup(struct work *w);
+void object_teardown_slots(struct work *w);
+void object_tight_64(struct work *w, uint64_t n);
+void object_tight_1k(struct work *w, uint64_t n);
+void object_batch_64(struct work *w, uint64_t n);
+void object_replace(struct work *w, uint64_t n);
+
+void pt_setup(struct work *w);
+void pt_teardown_tree(struct work *w);
+void pt_map_unmap(struct work *w, uint64_t n);
+void space_setup(struct work *w);
+void space_setup_mapped(struct work *w);
+void space_teardown(struct work *w);
+void space_fault_write(struct work *w, uint64_t n);
+void space_fault_read(struct work *w, uint64_t n);
+void space_fork_exit(struct work *w, uint64_t n);
+void space_map_unmap(struct work *w, uint64_t n);
+
+/// Ends the program: a workload that fails has no figure.
+_Noreturn void work_failed(const char *what);
+
+uint64_t work_random(struct work *w);
+
+static inline void must(enum kmm_error e, const char *what)
+{
+	if (__builtin_expect(e != KMM_OK, 0))
+		work_failed(what);
+}
+
+#endif
