@@ -7,7 +7,7 @@
 ///
 /// A failed operation must leave the visible state as it was (ORACLE_UNCHANGED):
 /// always checked are the numbers of frames in use, spaces, regions and live
-/// objects; on thorough runs, where the operation before was verified too, also
+/// objects; on thorough runs, where the operations before were verified so too, also
 /// the digest of all regions and leaves. Reads and writes are left out: what they
 /// touched before they were refused stays touched.
 ///
@@ -25,6 +25,7 @@ struct body {
 	struct ledger l;
 	uint64_t digest;
 	bool digest_valid; /* it is of the state before the last operation */
+	bool was_thorough; /* the last verification */
 };
 
 static _Thread_local struct body *spare;
@@ -151,7 +152,7 @@ static const char *sim_start(struct body **out, const struct body_options *o)
 	spare = NULL;
 	if (!c.b)
 		return "sim: out of memory";
-	c.b->m.dead = c.b->digest_valid = false;
+	c.b->m.dead = c.b->digest_valid = c.b->was_thorough = false;
 	if (!error && !machine_guard(&c.b->m, start_guarded, &c))
 		error = "sim: kmm panicked while it started";
 	if (!error)
@@ -252,7 +253,9 @@ static void verify_guarded(void *ctx)
 	perform_verify_blocks(&b->p);
 	ledger_verify(&b->l);
 	perform_verify_invariants(&b->p);
-	b->digest = ledger_digest(&b->l);
+	/* Worth having only where every operation is verified so. */
+	if (b->was_thorough)
+		b->digest = ledger_digest(&b->l);
 }
 
 static void sim_verify(struct body *b, bool thorough, bool failed, struct finding *f)
@@ -261,7 +264,8 @@ static void sim_verify(struct body *b, bool thorough, bool failed, struct findin
 
 	if (b->m.finding.oracle == ORACLE_NONE) {
 		(void)machine_guard(&b->m, verify_guarded, &c);
-		b->digest_valid = thorough;
+		b->digest_valid = thorough && b->was_thorough;
+		b->was_thorough = thorough;
 	}
 	*f = b->m.finding;
 }

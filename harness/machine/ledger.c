@@ -39,6 +39,12 @@ struct walk {
 	bool stop;
 };
 
+/// Most of a table is empty: eight entries at a time.
+static bool eight_empty(const uint64_t *e)
+{
+	return (e[0] | e[1] | e[2] | e[3] | e[4] | e[5] | e[6] | e[7]) == 0;
+}
+
 static void walk_table(struct walk *w, uint64_t table, unsigned level, uint64_t va, uint8_t perms)
 {
 	struct machine *m = w->l->m;
@@ -49,11 +55,14 @@ static void walk_table(struct walk *w, uint64_t table, unsigned level, uint64_t 
 		return;
 	for (unsigned i = 0; i < n && !w->stop; i++) {
 		uint64_t at = va + ((uint64_t)i << (12u + 9u * level));
-		struct ledger_leaf leaf = { .space = w->space, .level = level, .va = at,
-					    .entry = &slots[i] };
+		struct ledger_leaf leaf;
 
+		if (i % 8u == 0 && eight_empty(&slots[i]))
+			i += 7u;
 		if (slots[i] == 0)
 			continue;
+		leaf = (struct ledger_leaf){ .space = w->space, .level = level, .va = at,
+					     .entry = &slots[i] };
 		leaf.e = mmu_decode(m->mem.arch, level, slots[i]);
 		leaf.perms = perms & leaf.e.perms;
 		if (leaf.e.kind == MMU_TABLE)

@@ -374,6 +374,7 @@ static void body_sim_changed_page_after_a_failure_is_told(void **state)
 
 	(void)state;
 	sim_expect_clean(&s);
+	sim_expect_clean(&s);
 	assert_int_equal(sim_do(&s, "map s0 w2 p0 +1 wx").result, RESULT_ACCES);
 	*a.entry = *b.entry;
 	*b.entry = raw;

@@ -179,7 +179,6 @@ static enum kmm_access access_wanted(uint64_t esr)
 }
 
 /// From trap.S, interrupts off: all synchronous exceptions but system calls.
-void trap_sync(struct trapframe *tf, uint64_t esr, uint64_t address, bool user);
 void trap_sync(struct trapframe *tf, uint64_t esr, uint64_t address, bool user)
 {
 	if (exiting)
@@ -192,8 +191,8 @@ void trap_sync(struct trapframe *tf, uint64_t esr, uint64_t address, bool user)
 	glue_fault(tf, address, access_wanted(esr), user);
 }
 
-_Noreturn void trap_bad(struct trapframe *tf, uint64_t vector, uint64_t esr);
-_Noreturn void trap_bad(struct trapframe *tf, uint64_t vector, uint64_t esr)
+/// From trap.S: a vector that nothing should reach.
+void trap_bad(struct trapframe *tf, uint64_t vector, uint64_t esr)
 {
 	static const char *const kind[4] = { "synchronous exception", "IRQ", "FIQ", "SError" };
 

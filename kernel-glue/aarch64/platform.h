@@ -59,6 +59,8 @@ _Noreturn void smp_main(uint64_t id);
 #define PSCI_CPU_ON 0xc4000003u
 
 /* arch.c */
+void trap_sync(struct trapframe *tf, uint64_t esr, uint64_t address, bool user);
+_Noreturn void trap_bad(struct trapframe *tf, uint64_t vector, uint64_t esr);
 void arch_cpu_vectors(void);
 _Noreturn void arch_main(uint64_t fdt_pa);
 

@@ -9,6 +9,7 @@
 #include "sched.h"
 
 #define PANIC_STATUS 2
+#define STATUS_MAX 127 /* what a machine can tell; @end tells all */
 #define BACKTRACE_WORDS 512u
 
 extern char text_start[], text_end[];
@@ -90,5 +91,5 @@ _Noreturn void kmm_port_panic(struct kmm *k, const char *why)
 _Noreturn void glue_end(int status)
 {
 	glue_print("@end %d\n", status);
-	arch_exit(status);
+	arch_exit(status > STATUS_MAX ? STATUS_MAX : status);
 }

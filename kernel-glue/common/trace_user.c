@@ -226,14 +226,16 @@ static bool sit_down(struct process *p, unsigned space)
 int64_t sys_player_next(struct process *p, struct trapframe *tf)
 {
 	uint64_t space = arch_syscall_arg(tf, 0);
-	struct kmm_va reply_at = { arch_syscall_arg(tf, 1) }, order_at = { arch_syscall_arg(tf, 2) };
+	struct kmm_va reply_at = { arch_syscall_arg(tf, 1) };
+	struct kmm_va order_at = { arch_syscall_arg(tf, 2) };
 	struct player_reply reply = { 0 };
 	struct player_order order;
 	unsigned long was;
 
 	if (space >= OPS_SPACES || !dispatcher)
 		return -EINVAL;
-	if (reply_at.a && kmm_space_read(p->space, reply_at, &reply, sizeof(reply)) != sizeof(reply))
+	if (reply_at.a &&
+	    kmm_space_read(p->space, reply_at, &reply, sizeof(reply)) != sizeof(reply))
 		return -EFAULT;
 	was = spin_lock(&seat_lock);
 	if (!sit_down(p, (unsigned)space)) {

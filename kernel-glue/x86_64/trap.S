@@ -139,9 +139,11 @@ trap_clac_fault:
 
 .macro TRAP vector
 trap_\vector:
-	.if (\vector == 8) || ((\vector >= 10) && (\vector <= 13)) || (\vector == 17) || (\vector == 21)
-	.else
+	/* the CPU pushes an error code for 8, 10-13, (14,) 17 and 21 only */
+	.if (\vector != 8) && ((\vector < 10) || (\vector > 13)) && (\vector != 17)
+	.if \vector != 21
 	pushq $0
+	.endif
 	.endif
 	pushq $\vector
 	jmp trap_common

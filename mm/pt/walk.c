@@ -123,6 +123,7 @@ void walk_prune(struct walk *w, struct kmm_tlb_batch *b)
 		table_used_add(w->k, w->pfn[w->level], (uint32_t)-1);
 		counter_add(&pt_cpu(w->k)->entry_stores_n, 1u);
 		w->pt->tables_n--;
+		w->pt->last_key = 0; /* slot.h: only linked tables are remembered */
 		tlb_table(b, w->va, table);
 	}
 }

@@ -13,11 +13,11 @@
 /// by a space that holds one, here this space, whose lock we have. A count of two
 /// may fall to one right after we looked; then one copy was in vain.
 ///
-/// A frame that is replaced may still be in other CPUs' TLBs: kmm_pt_replace
+/// A frame that is replaced may still be in other CPUs' TLBs: slot_replace
 /// completes their invalidation before it publishes the new one, so that no CPU
 /// writes the new frame while another reads the old.
 #include "frame/entry.h"
-#include "pt/batch.h"
+#include "pt/slot.h"
 #include "vm/space.h"
 
 static bool allows(unsigned prot, enum kmm_access access)
@@ -33,24 +33,33 @@ static unsigned read_only(unsigned prot)
 	return prot & ~(unsigned)KMM_PROT_W;
 }
 
+/// Maps a page for the first time. `slot`: its entry, NULL if that takes tables.
+/// Errors: KMM_ENOMEM
+static enum kmm_error enter(struct kmm_space *s, uint64_t va, uint64_t *slot, struct kmm_pfn pfn,
+			    unsigned prot)
+{
+	struct kmm_va at = { va };
+
+	if (slot == NULL || !s->kmm->format->valid_needs_no_flush)
+		return kmm_pt_map(&s->pt, at, pfn, 1, prot, 0);
+	slot_fill(&s->pt, slot, pfn, prot);
+	return KMM_OK;
+}
+
 /// A page that was never touched: the zero frame, or for a write a fresh one.
-static enum kmm_fault_result fill(struct kmm_space *s, uint64_t va, const struct region *r,
+static enum kmm_fault_result fill(struct kmm_space *s, uint64_t va, uint64_t *slot, unsigned prot,
 				  enum kmm_access access, struct kmm_pfn *pfn)
 {
 	struct kmm *k = s->kmm;
-	struct kmm_va at = { va };
-	enum kmm_error e;
 
 	if (access != KMM_ACCESS_WRITE) {
 		*pfn = k->vm->zero;
-		e = kmm_pt_map(&s->pt, at, *pfn, 1, read_only(r->prot), 0);
-		return e == KMM_OK ? KMM_FAULT_RESOLVED : KMM_FAULT_OOM;
+		return enter(s, va, slot, *pfn, read_only(prot)) == KMM_OK ?
+		       KMM_FAULT_RESOLVED : KMM_FAULT_OOM;
 	}
-	e = frame_alloc_kind(k, 0, KMM_FRAME_ZERO, FRAME_ANON, pfn);
-	if (e != KMM_OK)
+	if (frame_alloc_kind(k, 0, KMM_FRAME_ZERO, FRAME_ANON, pfn) != KMM_OK)
 		return KMM_FAULT_OOM;
-	e = kmm_pt_map(&s->pt, at, *pfn, 1, r->prot, 0);
-	if (e != KMM_OK) {
+	if (enter(s, va, slot, *pfn, prot) != KMM_OK) {
 		frame_ref_put(k, *pfn);
 		return KMM_FAULT_OOM;
 	}
@@ -58,36 +67,20 @@ static enum kmm_fault_result fill(struct kmm_space *s, uint64_t va, const struct
 	return KMM_FAULT_RESOLVED;
 }
 
-/// Our own frame, read-only because it was once shared or protected.
-static void reuse(struct kmm_space *s, uint64_t va, const struct region *r)
-{
-	struct kmm_va start = { va }, end = { va + KMM_PAGE_BYTES };
-	struct kmm_tlb_batch b;
-	enum kmm_error e;
-
-	kmm_tlb_batch_init(&b, &s->pt);
-	e = kmm_pt_protect(&s->pt, start, end, r->prot, false, &b);
-	KMM_REQUIRE(s->kmm, e == KMM_OK, "a 4 KiB leaf needs no split");
-	kmm_tlb_batch_flush(&b);
-	counter_add(&s->counts.cow_reuses_n, 1u);
-}
-
-/// A write to a frame that others see too: replaces it by one of our own.
-static enum kmm_fault_result unshare(struct kmm_space *s, uint64_t va, const struct region *r,
-				     struct kmm_pfn shared, struct kmm_pfn *pfn)
+/// A write to a frame that others see too: replaces it by one of our own. *pfn =
+/// the shared frame, then ours.
+static enum kmm_fault_result unshare(struct kmm_space *s, uint64_t va, uint64_t *slot,
+				     uint64_t old, unsigned prot, struct kmm_pfn *pfn)
 {
 	struct kmm *k = s->kmm;
-	struct kmm_va at = { va };
-	struct kmm_tlb_batch b;
+	struct kmm_pfn shared = *pfn;
 	bool zero = shared.n == k->vm->zero.n;
 
 	if (frame_alloc_kind(k, 0, zero ? KMM_FRAME_ZERO : 0, FRAME_ANON, pfn) != KMM_OK)
 		return KMM_FAULT_OOM;
 	if (!zero)
 		kmm_port_copy_page(kmm_frame_virt(k, *pfn), kmm_frame_virt(k, shared));
-	kmm_tlb_batch_init(&b, &s->pt);
-	kmm_pt_replace(&s->pt, at, *pfn, r->prot, &b);
-	kmm_tlb_batch_flush(&b);
+	slot_replace(&s->pt, va, slot, old, *pfn, prot);
 	if (zero)
 		counter_add(&s->counts.zero_fills_n, 1u);
 	else
@@ -95,29 +88,38 @@ static enum kmm_fault_result unshare(struct kmm_space *s, uint64_t va, const str
 	return KMM_FAULT_RESOLVED;
 }
 
+/// A write to a read-only leaf where the region allows it.
+static enum kmm_fault_result own(struct kmm_space *s, uint64_t va, uint64_t *slot, uint64_t old,
+				 unsigned prot, struct kmm_pfn *pfn)
+{
+	struct kmm *k = s->kmm;
+
+	if (pfn->n == k->vm->zero.n || frame_ref_count(k, *pfn) != 1)
+		return unshare(s, va, slot, old, prot, pfn);
+	slot_upgrade(&s->pt, va, slot, old, prot);
+	counter_add(&s->counts.cow_reuses_n, 1u);
+	return KMM_FAULT_RESOLVED;
+}
+
 enum kmm_fault_result fault_resolve_locked(struct kmm_space *s, uint64_t va,
 					   enum kmm_access access, struct kmm_pfn *pfn, bool *stale)
 {
-	uint64_t page = bits_align_down(va, KMM_PAGE_BYTES);
+	const struct kmm_pt_format *f = s->kmm->format;
+	uint64_t page = bits_align_down(va, KMM_PAGE_BYTES), *slot, old;
 	struct region *r = region_find(s, page);
-	struct kmm_va at = { page };
-	struct kmm_pt_leaf leaf;
 
 	if (r == NULL || !allows(r->prot, access))
 		return KMM_FAULT_SEGV;
-	if (kmm_pt_lookup(&s->pt, at, &leaf) != KMM_OK)
-		return fill(s, page, r, access, pfn);
-	KMM_ASSERT(s->kmm, leaf.present, "I2: hidden only where the region allows nothing");
-	*pfn = leaf.pfn;
-	if (allows(leaf.prot, access)) {
-		if (stale)
-			*stale = true;
-		return KMM_FAULT_RESOLVED;
-	}
-	KMM_ASSERT(s->kmm, access == KMM_ACCESS_WRITE, "I2: a leaf lacks only write");
-	if (leaf.pfn.n == s->kmm->vm->zero.n || frame_ref_count(s->kmm, leaf.pfn) != 1)
-		return unshare(s, page, r, leaf.pfn, pfn);
-	reuse(s, page, r);
+	slot = slot_find(&s->pt, page);
+	old = slot ? kmm_port_pt_load(s->kmm, slot) : 0;
+	if (old == 0)
+		return fill(s, page, slot, r->prot, access, pfn);
+	KMM_ASSERT(s->kmm, (old & f->valid) != 0, "I2: hidden only where the region allows nothing");
+	*pfn = pte_pfn(f, old, 0);
+	if (access == KMM_ACCESS_WRITE && !pte_writable(f, old))
+		return own(s, page, slot, old, r->prot, pfn);
+	if (stale)
+		*stale = true; /* I2: a leaf lacks only write */
 	return KMM_FAULT_RESOLVED;
 }
 

@@ -116,14 +116,17 @@ void space_unmake(struct kmm_space *s)
 	struct kmm *k = s->kmm;
 	struct kmm_tlb_batch b;
 	unsigned long was = lock_acquire(k, &s->lock);
-	struct kmm_va start = { 0 }, end = { s->pt.user_end };
 	enum kmm_error e = KMM_OK;
 
-	if (s->pt.leaves_n > 0) {
-		kmm_tlb_batch_init(&b, &s->pt);
+	/* Region by region: the empty stretches between them are most of the tree. */
+	kmm_tlb_batch_init(&b, &s->pt);
+	for (struct region *r = region_first(s, 0); region_start(r) < s->pt.user_end &&
+	     e == KMM_OK; r = region_next(r)) {
+		struct kmm_va start = { region_start(r) }, end = { r->end };
+
 		e = kmm_pt_unmap(&s->pt, start, end, &b);
-		kmm_tlb_batch_flush(&b);
 	}
+	kmm_tlb_batch_flush(&b);
 	KMM_REQUIRE(k, e == KMM_OK, "unmapping 4 KiB leaves takes no memory");
 	regions_free(s);
 	lock_release(k, &s->lock, was);

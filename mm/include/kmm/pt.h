@@ -11,6 +11,8 @@ extern "C" {
 
 #define KMM_PT_LEVELS_MAX 5u
 
+struct frame_entry;
+
 /// A page-table format. Level 0 holds 4 KiB leaves; level `levels - 1` is the
 /// root. An all-zero entry is empty in every format. A leaf whose protection is
 /// KMM_PROT_NONE keeps its frame but is invalid to the hardware: `hidden` is set
@@ -62,6 +64,10 @@ struct kmm_pt {
 	kmm_cpumask active;   /* atomic; CPUs that may hold entries of this tree */
 	uint64_t tables_n;    /* tables, root included; lock: owner's */
 	uint64_t leaves_n;    /* leaves, hidden ones included; lock: owner's */
+	/* the level-0 table a fault reached last; lock: owner's */
+	uint64_t last_key;    /* which it is, + 1; 0 = none */
+	uint64_t *last_table;
+	struct frame_entry *last_entry;
 };
 
 /// Where freed things wait until no CPU can reach them any more.
