@@ -3,7 +3,8 @@
 /// An operation runs under machine_guard: a panic, a failed assertion or an endless
 /// wait becomes a finding, and the instance is dead from then on. After each user
 /// operation every CPU with a root loaded looks at a few pages, as speculation
-/// would, so that CPUs which only lazily keep a root hold entries too.
+/// would, so that CPUs which only lazily keep a root hold entries too. An exit leaves
+/// such CPUs to kmm.
 ///
 /// A failed operation must leave the visible state as it was (ORACLE_UNCHANGED):
 /// always checked are the numbers of frames in use, spaces, regions and live
@@ -62,20 +63,10 @@ static void way_touch(void *ctx, const void *at, uint64_t bytes)
 	machine_touch(&b->m, at, bytes);
 }
 
-/// A CPU whose thread is gone keeps the root loaded until something else runs.
 static void way_leave(void *ctx, struct kmm_space *s)
 {
-	struct body *b = ctx;
-	unsigned self = b->m.port.cpu;
-	uint64_t root = kmm_space_pt(s)->root.n;
-
-	for (unsigned cpu = 0; cpu < b->m.o.cpus_n; cpu++) {
-		if (cpu == self || !b->m.cpu[cpu].loaded || b->m.cpu[cpu].root != root)
-			continue;
-		machine_switch(&b->m, cpu);
-		kmm_space_activate(b->m.kmm, NULL);
-	}
-	machine_switch(&b->m, self);
+	(void)ctx;
+	(void)s; /* between operations a CPU only has it loaded, and kmm must see to that */
 }
 
 static void way_cpu(void *ctx, unsigned cpu)
@@ -97,6 +88,17 @@ static const struct perform_ways ways = { way_access, way_touch, way_leave, way_
 
 /* ---- start ---- */
 
+/// The map gave out exactly that many frames; roundings and overlaps are kmm's.
+static void verify_managed(struct machine *m)
+{
+	struct kmm_frame_stats f;
+
+	kmm_frame_stats(m->kmm, &f);
+	if (f.managed_n != m->o.frames_n)
+		machine_find(m, ORACLE_LEDGER, "the map has %llu usable frames, kmm manages %llu",
+			     (unsigned long long)m->o.frames_n, (unsigned long long)f.managed_n);
+}
+
 struct start_call {
 	struct body *b;
 	const struct machine_options *o;
@@ -112,6 +114,7 @@ static void start_guarded(void *ctx)
 	b->m.armed = true; /* machine_start cleared it */
 	if (c->error)
 		return;
+	verify_managed(&b->m);
 	if (perform_start(&b->p, b->m.kmm, &ways, b, c->o->cpus_n) != KMM_OK)
 		c->error = "sim: no memory for the first address space";
 	else if (!ledger_start(&b->l, &b->m, &b->p))

@@ -9,6 +9,8 @@
 ///       zero frame never is;
 ///   L4  frames allocated = frames owned + those of objects + what kmm held when
 ///       the run began: nothing is lost;
+///   C1  a mapped page holds zeros wherever no stamp lies: it was zeroed or copied whole
+///       (ORACLE_CONTENTS);
 ///   W1  a leaf lies in a region and grants no more than it; a region that allows
 ///       nothing has no valid leaf;
 ///   W2  user leaves aren't global, and no entry has reserved bits.
@@ -208,6 +210,24 @@ static void check_rights(struct stock *s, const struct ledger_leaf *leaf)
 			     ull(leaf->va));
 }
 
+/// C1. User code writes stamps only.
+static void check_rest(struct machine *m, const struct ledger_leaf *leaf, uint64_t pfn)
+{
+	const char *page = (const char *)mmu_table(&m->mem, pfn);
+	unsigned at = 0;
+
+	for (unsigned i = 0; i <= OPS_STAMPS; i++) {
+		unsigned stop = i < OPS_STAMPS ? ops_stamp_offset[i] : (unsigned)KMM_PAGE_BYTES;
+
+		/* All zero: the first byte is, and each equals the one before it. */
+		if (at < stop && (page[at] != 0 || memcmp(page + at, page + at + 1, stop - at - 1u)))
+			machine_find(m, ORACLE_CONTENTS, "space %u: the page at %#llx holds what "
+				     "nobody wrote, between bytes %u and %u", leaf->space,
+				     ull(leaf->va), at, stop);
+		at = stop + 8u;
+	}
+}
+
 static bool stock_leaf(void *ctx, const struct ledger_leaf *leaf)
 {
 	struct stock *s = ctx;
@@ -221,7 +241,8 @@ static bool stock_leaf(void *ctx, const struct ledger_leaf *leaf)
 		if (!own(s->l, leaf->e.pfn + i, LEDGER_MAPPED, "mapped page"))
 			return true;
 		f = &s->l->frame[leaf->e.pfn + i - s->l->m->mem.first_pfn];
-		f->mapped_n++;
+		if (f->mapped_n++ == 0)
+			check_rest(s->l->m, leaf, leaf->e.pfn + i);
 		if (leaf->e.kind == MMU_LEAF && (leaf->perms & MMU_W) && f->writable_n < 255)
 			f->writable_n++;
 	}

@@ -252,15 +252,18 @@ static bool listen_to(struct guest *g)
 	return true;
 }
 
-/* It may have closed its output and still live: the deadline holds here too. */
-static int reap(struct guest *g, bool kill_it)
+/* It may have closed its output and still live: the deadline holds here too. Returns
+ * its wait status; *in_time becomes false if it had to be killed for its lateness. */
+static int reap(struct guest *g, bool *in_time)
 {
 	struct timespec nap = { .tv_nsec = 1000000 };
+	bool kill_it = !*in_time || g->stopped;
 	int status = 0;
 
 	while (!kill_it && waitpid(g->pid, &status, WNOHANG) == 0) {
 		nanosleep(&nap, NULL);
 		kill_it = now_s() > g->deadline;
+		*in_time = !kill_it;
 	}
 	if (kill_it) {
 		kill(g->pid, SIGKILL);
@@ -338,7 +341,7 @@ enum guest_end guest_run(const struct guest_options *o, guest_line fn, void *ctx
 		g.log = fopen(o->log_path, "w");
 	g.deadline = now_s() + (o->timeout_s ? o->timeout_s : 60);
 	in_time = listen_to(&g);
-	e = reap(&g, !in_time || g.stopped);
+	e = reap(&g, &in_time);
 	if (g.log)
 		fclose(g.log);
 	return conclude(&g, in_time, e, why, why_bytes);

@@ -349,6 +349,16 @@ static void body_sim_overwritten_block_is_a_contents_finding(void **state)
 	(void)sim_close(&s);
 }
 
+static void body_sim_page_not_zeroed_is_a_contents_finding(void **state)
+{
+	struct sim s = two_pages();
+
+	(void)state;
+	((char *)mmu_table(&s.m->mem, sim_leaf(&s, 0, 0, 1).e.pfn))[4087] = 1;
+	sim_expect(&s, ORACLE_CONTENTS, "between bytes 2752 and 4088");
+	(void)sim_close(&s);
+}
+
 static void body_sim_changed_state_after_a_failure_is_told(void **state)
 {
 	struct sim s = sim_open("x86_64");
@@ -478,6 +488,7 @@ int main(void)
 		cmocka_unit_test(body_sim_reserved_bits_are_a_walk_finding),
 		cmocka_unit_test(body_sim_write_to_reserved_memory_is_a_ledger_finding),
 		cmocka_unit_test(body_sim_overwritten_block_is_a_contents_finding),
+		cmocka_unit_test(body_sim_page_not_zeroed_is_a_contents_finding),
 		cmocka_unit_test(body_sim_changed_state_after_a_failure_is_told),
 		cmocka_unit_test(body_sim_changed_page_after_a_failure_is_told),
 		cmocka_unit_test(body_sim_frame_left_at_the_end_is_a_leak),

@@ -85,7 +85,7 @@ static void place_fresh(struct plan *p, uint64_t to)
 		p->fresh.start.a = to;
 }
 
-/// Places a piece of an old range, which wins over the new one there.
+/// Places a piece of an old range, which wins over the new one where they meet.
 static void place_old(struct plan *p, uint64_t start, uint64_t end,
 		      const struct kmm_mem_range *like)
 {
@@ -104,11 +104,7 @@ static void plan_range(struct plan *p, const struct kmm_mem_range *old, uint64_t
 	uint64_t right_start = old->start.a > end ? old->start.a : end;
 
 	if (old->kind >= p->fresh.kind) {
-		/* Only overlap moves the new range on; a range before it must not. */
-		if (old->end.a <= start)
-			append(p, old->start.a, old->end.a, old);
-		else
-			place_old(p, old->start.a, old->end.a, old);
+		place_old(p, old->start.a, old->end.a, old);
 		return;
 	}
 	append(p, old->start.a, left_end, old);

@@ -110,28 +110,55 @@ static void map_commit(struct walk *w, const struct map_job *j, struct spare *s)
 		kmm_port_pt_sync(w->k);
 }
 
+/// One page where all tables are: what most faults ask for.
+static enum kmm_error map_page(struct walk *w, struct kmm_pfn pfn, uint64_t prot_bits)
+{
+	uint64_t *e = walk_entry(w);
+
+	if (kmm_port_pt_load(w->k, e) != 0)
+		return KMM_EEXIST;
+	walk_store(w, e, pte_leaf(w->f, pfn, 0, prot_bits));
+	if (table_used_add(w->k, w->pfn[0], 1u) != ~0u)
+		w->pt->leaves_n++;
+	counter_add(&pt_cpu(w->k)->entry_stores_n, 1u);
+	if (!w->f->valid_needs_no_flush)
+		tlb_now(w->pt, w->va, w->va + KMM_PAGE_BYTES);
+	else
+		kmm_port_pt_sync(w->k);
+	return KMM_OK;
+}
+
+/// Pre: the walk begins at the job's start
+static enum kmm_error map_range(struct walk *w, struct map_job *j)
+{
+	struct spare s = { 0 };
+	enum kmm_error e = map_plan(w, j);
+
+	if (e == KMM_OK && j->tables_n != 0)
+		e = spare_fill(w->k, &s, j->tables_n);
+	if (e != KMM_OK)
+		return e;
+	if (w->va != j->start)
+		walk_begin(w, w->pt, j->start);
+	map_commit(w, j, &s);
+	KMM_ASSERT(w->k, s.head == 0, "pt I7: no table was planned in vain");
+	return KMM_OK;
+}
+
 enum kmm_error kmm_pt_map(struct kmm_pt *pt, struct kmm_va va, struct kmm_pfn pfn, uint64_t pages,
 			  unsigned prot, unsigned level_max)
 {
 	uint64_t frames_max = (pt->kmm->format->addr_mask >> KMM_PAGE_LG2) + 1u;
-	struct map_job j = { va.a, va.a + (pages << KMM_PAGE_LG2), pfn, 0, level_max, 0 };
-	struct spare s = { 0 };
+	uint64_t end = va.a + (pages << KMM_PAGE_LG2);
+	struct map_job j;
 	struct walk w;
-	enum kmm_error e;
 
 	if (!prot_normalise(&prot) || pages > frames_max || pfn.n > frames_max - pages ||
-	    !pt_range_valid(pt, j.start, j.end))
+	    !pt_range_valid(pt, va.a, end))
 		return KMM_EINVAL;
-	j.prot_bits = pt_prot_bits(pt)[prot];
-	walk_begin(&w, pt, j.start);
-	e = map_plan(&w, &j);
-	if (e == KMM_OK && j.tables_n != 0)
-		e = spare_fill(pt->kmm, &s, j.tables_n);
-	if (e != KMM_OK)
-		return e;
-	if (w.va != j.start)
-		walk_begin(&w, pt, j.start);
-	map_commit(&w, &j, &s);
-	KMM_ASSERT(pt->kmm, s.head == 0, "pt I7: no table was planned in vain");
-	return KMM_OK;
+	walk_begin(&w, pt, va.a);
+	if (pages == 1u && w.level == 0)
+		return map_page(&w, pfn, pt_prot_bits(pt)[prot]);
+	j = (struct map_job){ va.a, end, pfn, pt_prot_bits(pt)[prot], level_max, 0 };
+	return map_range(&w, &j);
 }

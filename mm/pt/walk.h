@@ -33,19 +33,27 @@ static inline void walk_store(const struct walk *w, uint64_t *entry, uint64_t va
 	kmm_port_pt_store(w->k, entry, value);
 }
 
-/// Descends as far as tables lead.
+/// Descends as far as tables lead. Everything stays in registers but what the
+/// walk is asked for later: each fault passes here.
 static inline void walk_down(struct walk *w)
 {
-	while (w->level != 0) {
-		uint64_t e = kmm_port_pt_load(w->k, walk_entry(w));
-		struct kmm_pa pa = { e & w->f->addr_mask };
+	const struct kmm_pt_format *f = w->f;
+	unsigned level = w->level, lg2 = level_lg2(f, level);
+	uint64_t *table = w->table[level], mask = (1ull << f->index_lg2) - 1u;
 
-		if (!pte_is_table(w->f, e, w->level))
-			return;
-		w->level--;
-		w->table[w->level] = kmm_port_virt(w->k, pa);
-		w->pfn[w->level] = kmm_pa_to_pfn(pa);
+	while (level != 0) {
+		uint64_t e = kmm_port_pt_load(w->k, &table[w->va >> lg2 & mask]);
+		struct kmm_pa pa = { e & f->addr_mask };
+
+		if (!pte_is_table(f, e, level))
+			break;
+		level--;
+		lg2 -= f->index_lg2;
+		table = kmm_port_virt(w->k, pa);
+		w->table[level] = table;
+		w->pfn[level] = kmm_pa_to_pfn(pa);
 	}
+	w->level = level;
 }
 
 static inline void walk_begin(struct walk *w, struct kmm_pt *pt, uint64_t va)

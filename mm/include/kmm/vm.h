@@ -10,7 +10,7 @@ extern "C" {
 
 enum kmm_map_flags {
 	KMM_MAP_FIXED = 1, /* exactly at the address; replaces what is there */
-	KMM_MAP_STACK = 2, /* informative for now: named apart in dumps */
+	KMM_MAP_STACK = 2, /* merges with its like only */
 };
 
 enum kmm_fault_result {
@@ -19,7 +19,7 @@ enum kmm_fault_result {
 	KMM_FAULT_OOM,
 };
 
-/// User addresses that mmap hands out: [KMM_USER_MIN, the format's user_end).
+/// User addresses that can be mapped: [KMM_USER_MIN, the format's user_end).
 #define KMM_USER_MIN 0x10000ull
 
 /// A new, empty address space.
@@ -42,8 +42,9 @@ void kmm_space_activate(struct kmm *k, struct kmm_space *s);
 /// Maps anonymous private zeroed memory.
 /// Units:  *addr and bytes in bytes, bytes rounded up to pages
 /// With KMM_MAP_FIXED *addr says where; otherwise it is chosen and returned.
-/// Errors: KMM_EINVAL (zero, wrapping, outside the user half, unaligned fixed
-///         address), KMM_EACCES (W and X), KMM_ENOMEM, KMM_ELIMIT; unchanged
+/// Errors: KMM_EINVAL (zero, unknown flags or protection; fixed: wrapping, unaligned,
+///         below KMM_USER_MIN or outside the user half), KMM_EACCES (W and X),
+///         KMM_ENOMEM (no memory, or no gap), KMM_ELIMIT; unchanged
 KMM_MUST_CHECK enum kmm_error kmm_space_map(struct kmm_space *s, struct kmm_va *addr,
 					    uint64_t bytes, unsigned prot, unsigned flags);
 
@@ -59,6 +60,7 @@ KMM_MUST_CHECK enum kmm_error kmm_space_protect(struct kmm_space *s, struct kmm_
 						uint64_t bytes, unsigned prot);
 
 /// Sets where the heap begins; once, before the first kmm_space_brk.
+/// Errors: KMM_EINVAL (no user address), KMM_EEXIST (set already)
 KMM_MUST_CHECK enum kmm_error kmm_space_brk_init(struct kmm_space *s, struct kmm_va base);
 
 /// Moves the end of the heap; addr 0 asks. *now = the end after the call. Growth
