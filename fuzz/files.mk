@@ -63,3 +63,10 @@ $(foreach fault,$(FUZZ_FAULTS),$(eval $(call fault_rules,$(fault))))
 
 fuzzers: $(B)/fuzz/libfuzzer $(B)/fuzz/afl $(B)/fuzz/libfuzzer-asan $(B)/fuzz/mutator.so \
 	$(foreach f,$(FUZZ_FAULTS),$(addprefix $(B)/fuzz/,libfuzzer-$(f) afl-$(f) pagemill-$(f)))
+
+# Each engine against each planted fault, ten seeds: a row each in the database.
+SEEDS ?= 1 2 3 4 5 6 7 8 9 10
+.PHONY: seeded
+seeded: all ## ten seeds of each engine against each planted fault
+	$(Q)for engine in libfuzzer afl; do for fault in $(FUZZ_FAULTS); do for seed in $(SEEDS); do \
+		scripts/campaign --engine $$engine --fault $$fault --seconds 60 --seed $$seed; done; done; done

@@ -1,15 +1,19 @@
 /// Frame workloads, after LLFree (Wrenger et al., USENIX ATC 2023): repeat, bulk,
 /// rand, churn and burst on simulated memory whose contents are never touched.
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "clock.h"
 #include "workload.h"
 
 static void fill(struct work *w, uint64_t n)
 {
-	w->held = malloc(w->frames_n * sizeof(*w->held));
-	if (!w->held)
+	uint64_t bytes = w->frames_n * sizeof(*w->held);
+
+	/* Large pages, so that the driver's own misses don't drown the allocator's. */
+	if (posix_memalign((void **)&w->held, 2u << 20, bytes) != 0)
 		work_failed("no memory for the frames held");
+	madvise(w->held, bytes, MADV_HUGEPAGE);
 	for (w->held_n = 0; w->held_n < n; w->held_n++)
 		must(kmm_frame_alloc(w->machine.kmm, 0, 0, &w->held[w->held_n]), "fill");
 }

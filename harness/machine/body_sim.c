@@ -156,9 +156,8 @@ static const char *sim_start(struct body **out, const struct body_options *o)
 	if (!c.b)
 		return "sim: out of memory";
 	c.b->m.dead = c.b->digest_valid = c.b->was_thorough = false;
-	if (!error && !machine_guard(&c.b->m, start_guarded, &c))
-		error = "sim: kmm panicked while it started";
-	if (!error)
+	/* A panic here is a finding like any other: the body starts, and is dead. */
+	if (!error && machine_guard(&c.b->m, start_guarded, &c))
 		error = c.error;
 	if (error) {
 		body_release(c.b);
@@ -177,14 +176,13 @@ static void speculate(struct body *b, const struct op *op)
 
 	for (unsigned i = 0; i < LOOKS_N; i++) {
 		uint64_t r = machine_choose(&b->m);
-		unsigned window = r & 1u ? op->arg[1] % OPS_WINDOWS :
-					   (unsigned)(r >> 8) % OPS_WINDOWS;
-		unsigned page = r & 2u ? (op->arg[2] + (unsigned)(r >> 16) % 4u) % OPS_WINDOW_PAGES :
-					 (unsigned)(r >> 16) % OPS_WINDOW_PAGES;
-		uint64_t base = perform_window(&b->p, space, window);
+		unsigned window = r & 1u ? op->arg[1] : (unsigned)(r >> 8);
+		unsigned page = r & 2u ? op->arg[2] + (unsigned)(r >> 16) % 4u :
+					 (unsigned)(r >> 16);
+		uint64_t base = perform_window(&b->p, space, window % OPS_WINDOWS);
 
 		if (base)
-			machine_speculate(&b->m, base + page * KMM_PAGE_BYTES);
+			machine_speculate(&b->m, base + page % OPS_WINDOW_PAGES * KMM_PAGE_BYTES);
 	}
 }
 
@@ -265,7 +263,7 @@ static void sim_verify(struct body *b, bool thorough, bool failed, struct findin
 {
 	struct verify_call c = { b, thorough, failed };
 
-	if (b->m.finding.oracle == ORACLE_NONE) {
+	if (b->m.finding.oracle == ORACLE_NONE && !b->m.dead) {
 		(void)machine_guard(&b->m, verify_guarded, &c);
 		b->digest_valid = thorough && b->was_thorough;
 		b->was_thorough = thorough;

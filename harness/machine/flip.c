@@ -80,5 +80,7 @@ static bool flip_contents(struct body *b, uint64_t nth)
 
 bool sim_flip(struct body *b, enum body_flip what, uint64_t nth)
 {
+	if (sim_machine(b)->dead)
+		return false;
 	return what == FLIP_TABLE ? flip_table(b, nth) : flip_contents(b, nth);
 }

@@ -70,8 +70,8 @@ static void walk_table(struct walk *w, uint64_t table, unsigned level, uint64_t 
 		if (leaf.e.kind == MMU_TABLE)
 			walk_table(w, leaf.e.pfn, level - 1u, at, leaf.perms);
 		else if (leaf.e.kind == MMU_RESERVED)
-			machine_find(m, ORACLE_WALK, "space %u: reserved bits in the entry for %#llx "
-				     "at level %u", w->space, ull(at), level); /* W2 */
+			machine_find(m, ORACLE_WALK, "space %u: reserved bits in the entry for "
+				     "%#llx at level %u", w->space, ull(at), level); /* W2 */
 		else
 			w->stop = !w->leaf(w->ctx, &leaf);
 	}
@@ -202,8 +202,8 @@ static void check_rights(struct stock *s, const struct ledger_leaf *leaf)
 	if (leaf->e.kind != MMU_LEAF)
 		return;
 	if (leaf->perms & ~perms_of_prot(r->prot))
-		machine_find(m, ORACLE_WALK, "space %u: the leaf at %#llx grants more (%#x) than its "
-			     "region (%#x)", leaf->space, ull(leaf->va), leaf->perms,
+		machine_find(m, ORACLE_WALK, "space %u: the leaf at %#llx grants more (%#x) than "
+			     "its region (%#x)", leaf->space, ull(leaf->va), leaf->perms,
 			     perms_of_prot(r->prot));
 	if (leaf->e.global)
 		machine_find(m, ORACLE_WALK, "space %u: the leaf at %#llx is global", leaf->space,
@@ -220,7 +220,8 @@ static void check_rest(struct machine *m, const struct ledger_leaf *leaf, uint64
 		unsigned stop = i < OPS_STAMPS ? ops_stamp_offset[i] : (unsigned)KMM_PAGE_BYTES;
 
 		/* All zero: the first byte is, and each equals the one before it. */
-		if (at < stop && (page[at] != 0 || memcmp(page + at, page + at + 1, stop - at - 1u)))
+		if (at < stop &&
+		    (page[at] != 0 || memcmp(page + at, page + at + 1, stop - at - 1u) != 0))
 			machine_find(m, ORACLE_CONTENTS, "space %u: the page at %#llx holds what "
 				     "nobody wrote, between bytes %u and %u", leaf->space,
 				     ull(leaf->va), at, stop);
@@ -301,7 +302,8 @@ static void find_zero_frame(struct ledger *l)
 	if (kmm_space_read(s, va, &byte, 1) == 1 &&
 	    kmm_pt_lookup(kmm_space_pt(s), va, &leaf) == KMM_OK)
 		l->zero_pfn = leaf.pfn.n;
-	if (kmm_space_unmap(s, va, KMM_PAGE_BYTES) != KMM_OK || machine_frame_free(l->m, l->zero_pfn))
+	if (kmm_space_unmap(s, va, KMM_PAGE_BYTES) != KMM_OK ||
+	    machine_frame_free(l->m, l->zero_pfn))
 		l->zero_pfn = 0;
 }
 

@@ -113,7 +113,8 @@ static void restore_junk(struct machine *m)
 
 static const char *build_memory(struct machine *m)
 {
-	uint64_t arena = (m->mem.frames_n * KMM_PAGE_BYTES + GROUP_BYTES - 1u) & ~(GROUP_BYTES - 1u);
+	uint64_t bytes = m->mem.frames_n * KMM_PAGE_BYTES;
+	uint64_t arena = (bytes + GROUP_BYTES - 1u) & ~(GROUP_BYTES - 1u);
 	bool fresh = m->arena_room < arena;
 	uint64_t touched_had = m->arena_room / GROUP_BYTES;
 
@@ -130,7 +131,7 @@ static const char *build_memory(struct machine *m)
 	}
 	restore_junk(m);
 	m->port.arena_base = ARENA_FIRST_PFN << KMM_PAGE_LG2;
-	m->port.arena_bytes = m->mem.frames_n * KMM_PAGE_BYTES;
+	m->port.arena_bytes = bytes;
 	m->mem.bytes = m->port.arena;
 	return NULL;
 }

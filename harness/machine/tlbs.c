@@ -398,7 +398,8 @@ enum op_result machine_access(struct machine *m, struct kmm_space *s, uint64_t v
 
 			if (machine_frame_free(m, pa >> KMM_PAGE_LG2))
 				machine_find(m, ORACLE_TLB, "CPU %u reaches free frame %#llx at "
-					     "%#llx", m->port.cpu, ull(pa >> KMM_PAGE_LG2), ull(va));
+					     "%#llx", m->port.cpu, ull(pa >> KMM_PAGE_LG2),
+					     ull(va));
 			if (access == KMM_ACCESS_WRITE)
 				__atomic_store_n(p, *word, __ATOMIC_RELAXED);
 			else

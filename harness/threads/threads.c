@@ -27,7 +27,11 @@ static char *reserve(uint64_t bytes)
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	return p == MAP_FAILED ? NULL : p;
+	if (p == MAP_FAILED)
+		return NULL;
+	/* A kernel's direct map has large leaves; so has this, where Linux can. */
+	madvise(p, bytes, MADV_HUGEPAGE);
+	return p;
 }
 
 static const char *allocate(struct threads_machine *m, const struct threads_options *o,

@@ -1,4 +1,4 @@
-/// The unit's invariants, walked: I1..I5 of tree.c.
+/// The unit's invariants, walked: I1..I5 and I8 of tree.c.
 #include "pt/unit.h"
 #include "pt/walk.h"
 
@@ -103,6 +103,19 @@ static void check_kernel_half(struct check *c)
 		broken(c, 0, "I5: the kernel half is the kernel tree's");
 }
 
+static void check_last(struct check *c)
+{
+	const struct kmm_pt *pt = c->pt;
+	struct walk w;
+
+	if (pt->last_key == 0)
+		return;
+	walk_begin(&w, c->pt, (pt->last_key - 1u) << level_lg2(pt->kmm->format, 1));
+	if (w.level != 0 || w.table[0] != pt->last_table ||
+	    table_entry(w.k, w.pfn[0]) != pt->last_entry)
+		broken(c, w.va, "I8: the table remembered is linked");
+}
+
 enum kmm_error kmm_pt_check(struct kmm_pt *pt)
 {
 	struct kmm *k = pt->kmm;
@@ -120,6 +133,8 @@ enum kmm_error kmm_pt_check(struct kmm_pt *pt)
 		broken(&c, 0, "I3: the number of leaves");
 	if ((atomic_load_relaxed(&pt->active) & ~bits_mask(k->cpus_n)) != 0)
 		broken(&c, 0, "T1: only CPUs that exist are active");
+	if (c.broken == NULL)
+		check_last(&c);
 	if (k->format->shared_root && !pt_is_kernel(pt))
 		check_kernel_half(&c);
 	if (c.broken == NULL)

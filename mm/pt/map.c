@@ -110,7 +110,7 @@ static void map_commit(struct walk *w, const struct map_job *j, struct spare *s)
 		kmm_port_pt_sync(w->k);
 }
 
-/// One page where all tables are: what most faults ask for.
+/// One page where all tables are: no plan needed.
 static enum kmm_error map_page(struct walk *w, struct kmm_pfn pfn, uint64_t prot_bits)
 {
 	uint64_t *e = walk_entry(w);

@@ -10,7 +10,8 @@
 ///   formats.c  what the bits are           walk.h, walk.c  reaching entries; tables
 ///   map.c      new leaves                  change.c        leaves that are there
 ///   share.c    copy-on-write               batch.c         invalidation
-///   check.c    the invariants, walked      tree.c          life, activation, lookup
+///   slot.h, .c one page, for faults        check.c         the invariants, walked
+///   tree.c     life, activation, lookup
 ///
 /// Invariants:
 ///   I1  Every entry is empty, a leaf at a level that has leaves, or names a table.
@@ -26,6 +27,7 @@
 ///       over the caller's, kmm_pt_share adds one, the batch drops it.
 ///   I7  Tables are allocated before the first entry is stored, so that a failure
 ///       leaves nothing to undo; share.c is the one exception.
+///   I8  The table a user tree remembers (last_*) is linked where last_key says.
 ///   T1..T4 of batch.c.
 ///
 /// Locking: a tree is guarded by its owner's lock. Activation needs none:
