@@ -96,7 +96,7 @@ $(patsubst harness/tests/%.c,$(B)/tests/%,$(THREADS_TESTS)): $(B)/tests/%: $(B)/
 	$(Q)$(CC_test) $(FLAGS_test) $^ -lcmocka -lpthread -o $@
 $(patsubst harness/tests/%.c,$(B)/tests/%,$(SIM_TESTS) $(STORE_TESTS)): $(B)/tests/%: $(B)/asan/harness/tests/%.o $(B)/asan/libsim.a
 	@mkdir -p $(@D)
-	$(Q)$(CC_asan) $(FLAGS_asan) $^ -lcmocka -lsqlite3 -o $@
+	$(Q)$(CC_asan) $(FLAGS_asan) $< -Wl,--whole-archive $(word 2,$^) -Wl,--no-whole-archive -lcmocka -lsqlite3 -o $@
 $(PLAIN_TESTS): $(B)/plain/tests/%: $(B)/plain/harness/tests/%.o $(B)/plain/libthreads.a
 	@mkdir -p $(@D)
 	$(Q)$(CC_plain) $(FLAGS_plain) $^ -lcmocka -lpthread -o $@

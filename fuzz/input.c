@@ -31,7 +31,8 @@ void input_decode(struct input *in, const uint8_t *data, size_t bytes)
 
 size_t input_encode(const struct input *in, uint8_t *data, size_t room)
 {
-	size_t fit = room < INPUT_HEADER_BYTES ? 0 : (room - INPUT_HEADER_BYTES) / sizeof(struct op);
+	size_t left = room < INPUT_HEADER_BYTES ? 0 : room - INPUT_HEADER_BYTES;
+	size_t fit = left / sizeof(struct op);
 	size_t n = in->ops_n < fit ? in->ops_n : fit;
 
 	if (room < INPUT_HEADER_BYTES)

@@ -19,7 +19,8 @@
 
 static size_t ops_room(size_t room)
 {
-	size_t fit = room < INPUT_HEADER_BYTES ? 0 : (room - INPUT_HEADER_BYTES) / sizeof(struct op);
+	size_t left = room < INPUT_HEADER_BYTES ? 0 : room - INPUT_HEADER_BYTES;
+	size_t fit = left / sizeof(struct op);
 
 	return fit < INPUT_OPS_MAX ? fit : INPUT_OPS_MAX;
 }

@@ -1,7 +1,8 @@
 /* The fuzz target, the same source for libFuzzer, AFL++ and the replayer.
  *
  * One input is one trace on one configuration; the player runs it on the model and
- * the simulated machine in lockstep, with the full checks at the end. A finding is
+ * the simulated machine in lockstep, with the checks where `pagemill replay` has them,
+ * so that a finding shows there too. A finding is
  * written to $PAGEMILL_FINDINGS as a readable trace that names its oracle, and as the
  * binary form of the same, before the process aborts.
  *
@@ -77,7 +78,7 @@ static void report(const struct finding *f)
 
 void target_play(const uint8_t *data, size_t bytes, struct player_result *r)
 {
-	struct player_options o = { .body = &body_sim, .quick = true };
+	struct player_options o = { .body = &body_sim };
 
 	input_decode(&in, data, bytes);
 	input_options(&in, &options);

@@ -66,7 +66,8 @@ static int boot(struct boot *b)
 
 int cmd_boot(const struct command *self, int argc, char **argv)
 {
-	static const char *const runs[] = { "user", "bench", "stress", "trace" };
+	static const char *const runs[] = { "user", "bench", "stress", "trace", "panic",
+					    "hang" };
 	struct cli_args a = { .argc = argc, .at = 1, .argv = argv };
 	struct boot b = { 0 };
 	const char *arg;
@@ -82,7 +83,7 @@ int cmd_boot(const struct command *self, int argc, char **argv)
 		return cli_usage(self);
 	if (strcmp(b.o.arch, "x86_64") && strcmp(b.o.arch, "aarch64"))
 		return cli_fail(EXIT_USAGE, "boot: unknown architecture '%s'", b.o.arch);
-	for (unsigned i = 0; i < 4; i++)
+	for (unsigned i = 0; i < sizeof(runs) / sizeof(*runs); i++)
 		known |= !strcmp(b.run, runs[i]);
 	if (!known)
 		return cli_fail(EXIT_USAGE, "boot: unknown run '%s'", b.run);

@@ -35,9 +35,10 @@ static const struct command commands[] = {
 	  "  --timeout S               per operation; default 5\n" },
 	{ "print", "[--binary] TRACE [-o FILE]", "print a trace as text, or convert it",
 	  cmd_print, NULL },
-	{ "boot", "--arch A --run user|bench|stress [OPTION…]",
+	{ "boot", "--arch A --run user|bench|stress|panic|hang [OPTION…]",
 	  "boot a kernel and print its protocol lines", cmd_boot,
 	  "  --arch x86_64|aarch64\n"
+	  "  --run panic, --run hang     misbehave, to see that the host notices\n"
 	  "  --initrd FILE, --arg WORD   the user program and its argument\n"
 	  "  --preset NAME, --cpus N, --frames N, --memory MIB\n"
 	  "  --kernel FILE, --cpu MODEL, --timeout S, --log FILE\n"
@@ -60,21 +61,21 @@ static const struct command commands[] = {
 
 #define COMMANDS (sizeof(commands) / sizeof(*commands))
 
-static int help(FILE *f)
+static int help(void)
 {
-	fprintf(f, "usage: pagemill COMMAND …\n");
+	printf("usage: pagemill COMMAND …\n");
 	for (unsigned i = 0; i < COMMANDS; i++)
-		fprintf(f, "  %-10s %s\n", commands[i].name, commands[i].summary);
-	fprintf(f, "`pagemill COMMAND --help` says more; exit codes: harness/README.md\n");
-	return f == stdout ? EXIT_AGREE : EXIT_USAGE;
+		printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+	printf("`pagemill COMMAND --help` says more; exit codes: harness/README.md\n");
+	return EXIT_AGREE;
 }
 
 int main(int argc, char **argv)
 {
 	if (argc < 2)
-		return help(stderr);
+		return cli_fail(EXIT_USAGE, "no command (pagemill help)");
 	if (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help"))
-		return help(stdout);
+		return help();
 	for (unsigned i = 0; i < COMMANDS; i++) {
 		if (strcmp(argv[1], commands[i].name))
 			continue;

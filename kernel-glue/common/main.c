@@ -115,7 +115,11 @@ static int run_word(void)
 		return bench_run();
 	if (text_equal(run, "stress"))
 		return stress_run();
-	glue_print("@verdict boot failed run=%s is none of trace, user, bench, stress\n", run);
+	if (text_equal(run, "panic"))
+		glue_panic("asked for by run=panic");
+	while (text_equal(run, "hang"))
+		arch_relax();
+	glue_print("@verdict boot failed run=%s is no word of kernel-glue/README.md\n", run);
 	return 1;
 }
 
