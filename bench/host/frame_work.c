@@ -21,7 +21,7 @@ static void fill(struct work *w, uint64_t n)
 static void shuffle(struct work *w)
 {
 	for (uint64_t i = w->held_n; i > 1; i--) {
-		uint64_t j = work_random(w) % i;
+		uint64_t j = random_below(&w->seed, i);
 		struct kmm_pfn t = w->held[i - 1];
 
 		w->held[i - 1] = w->held[j];
@@ -88,8 +88,8 @@ void frame_burst(struct work *w, uint64_t n)
 	struct kmm *k = w->machine.kmm;
 
 	for (uint64_t done = 0; done < n;) {
-		uint64_t burst = work_random(w) % 1024u + 1u;
-		uint64_t at = work_random(w) % (w->held_n - burst);
+		uint64_t burst = random_below(&w->seed, 1024) + 1u;
+		uint64_t at = random_below(&w->seed, w->held_n - burst);
 
 		for (uint64_t i = 0; i < burst; i++)
 			must(kmm_frame_free(k, w->held[at + i], 0), "burst put");
@@ -99,17 +99,20 @@ void frame_burst(struct work *w, uint64_t n)
 	}
 }
 
-/// Puts a random frame and gets one.
+/// Puts a random frame and gets one. The driver's state stays in registers.
 void frame_churn(struct work *w, uint64_t n)
 {
 	struct kmm *k = w->machine.kmm;
+	struct kmm_pfn *held = w->held;
+	uint64_t seed = w->seed, held_n = w->held_n;
 
 	for (uint64_t i = 0; i < n; i++) {
-		struct kmm_pfn *f = &w->held[work_random(w) % w->held_n];
+		struct kmm_pfn *f = &held[random_below(&seed, held_n)];
 
 		must(kmm_frame_free(k, *f, 0), "churn put");
 		TIMED(w, must(kmm_frame_alloc(k, 0, 0, f), "churn get"));
 	}
+	w->seed = seed;
 }
 
 /// Empties the half that is held, then gets it again, n frames in all.

@@ -51,14 +51,6 @@ _Noreturn void work_failed(const char *what)
 	exit(1);
 }
 
-uint64_t work_random(struct work *w)
-{
-	w->seed ^= w->seed << 13;
-	w->seed ^= w->seed >> 7;
-	w->seed ^= w->seed << 17;
-	return w->seed;
-}
-
 static struct work *start(const struct workload *l, const struct kmm_preset *p, uint64_t seed)
 {
 	struct work *w = calloc(1, sizeof(*w));

@@ -65,7 +65,7 @@ void object_replace(struct work *w, uint64_t n)
 	struct kmm *k = w->machine.kmm;
 
 	for (uint64_t i = 0; i < n; i++) {
-		uint64_t r = work_random(w);
+		uint64_t r = random_next(&w->seed);
 		void **slot = &w->object[r % SLOTS];
 		size_t bytes = REPLACE_MIN + (r >> 32) % (REPLACE_MAX - REPLACE_MIN + 1);
 

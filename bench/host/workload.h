@@ -68,7 +68,20 @@ void space_map_unmap(struct work *w, uint64_t n);
 /// Ends the program: a workload that fails has no figure.
 _Noreturn void work_failed(const char *what);
 
-uint64_t work_random(struct work *w);
+/// xorshift64 (Marsaglia 2003); *seed is never 0.
+static inline uint64_t random_next(uint64_t *seed)
+{
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 7;
+	*seed ^= *seed << 17;
+	return *seed;
+}
+
+/// Uniform in 0..end-1 by the high half of a product: no division in a driver.
+static inline uint64_t random_below(uint64_t *seed, uint64_t end)
+{
+	return (uint64_t)((unsigned __int128)random_next(seed) * end >> 64);
+}
 
 static inline void must(enum kmm_error e, const char *what)
 {
