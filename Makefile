@@ -56,10 +56,12 @@ Q := $(if $(V),,@)
 
 CLI_SRC := $(MM_SRC) $(MACHINE_SRC) $(OPS_SRC) $(MODEL_SRC) $(RUN_SRC) $(STORE_SRC)
 
-$(B)/pagemill: $(call objects,sim,$(CLI_SRC)) $(B)/sim/schema.o
-	$(Q)$(CC_sim) $(FLAGS_sim) $^ -lsqlite3 -o $@
-$(B)/pagemill-asan: $(call objects,asan,$(CLI_SRC)) $(B)/asan/schema.o
-	$(Q)$(CC_asan) $(FLAGS_asan) $^ -lsqlite3 -o $@
+include harness/threads/files.mk
+
+$(B)/pagemill: $(call objects,sim,$(CLI_SRC)) $(B)/sim/schema.o $(B)/plain/body_threads.o
+	$(Q)$(CC_sim) $(FLAGS_sim) $^ -lsqlite3 -lpthread -o $@
+$(B)/pagemill-asan: $(call objects,asan,$(CLI_SRC)) $(B)/asan/schema.o $(B)/test/body_threads.o
+	$(Q)$(CC_asan) $(FLAGS_asan) $^ -lsqlite3 -lpthread -o $@
 $(B)/pagemill-bench: $(call objects,host,$(MM_SRC) $(THREADS_SRC) $(HOST_SRC))
 	$(Q)$(CC_host) $(FLAGS_host) $^ -lpthread -o $@
 

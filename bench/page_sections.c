@@ -4,6 +4,11 @@
 
 #include "page.h"
 
+/// A preset's figure in a row that groups by figure; blank where it has none.
+#define PRESET_CELL(preset) \
+	"CASE WHEN max(variant = '" preset "') THEN printf('%.1f', max(value) FILTER " \
+	"(WHERE variant = '" preset "')) ELSE '' END"
+
 #define NIGHT \
 	"(SELECT coalesce((SELECT max(id) FROM session WHERE kind = 'night'), 0))"
 
@@ -46,10 +51,14 @@ bool page_verdict(struct page *p)
 		      "WHERE run.session_id >= " NIGHT " GROUP BY series.body ORDER BY 1",
 		      "No body measured anything in the newest night."))
 		return false;
-	return table_or(p, "check|body|verdict|note",
-			"SELECT subject, body, CASE WHEN ok THEN '+ok' ELSE '!failed' END, note "
-			"FROM verdict WHERE session_id >= " NIGHT " ORDER BY ok, subject, body",
-			"No stress program or trace ran in the newest night.");
+	fprintf(p->out, "<details%s><summary>All checks of the night</summary>\n",
+		failed > 0 ? " open" : "");
+	if (!table_or(p, "check|body|verdict|note",
+		      "SELECT subject, body, CASE WHEN ok THEN '+ok' ELSE '!failed' END, note "
+		      "FROM verdict WHERE session_id >= " NIGHT " ORDER BY ok, subject, body",
+		      "No stress program or trace ran in the newest night."))
+		return false;
+	return fputs("</details>\n", p->out) >= 0;
 }
 
 /// Counted figures are repeatable: half a percent is a warning, two a regression.
@@ -136,10 +145,17 @@ bool page_variants(struct page *p)
 	if (!page_plot(p, "variants", path, settings,
 		       "Lower is better. A missing bar: the preset lacks the feature."))
 		return false;
-	return table_or(p, "figure|variant|median|samples",
-			"SELECT figure, variant, printf('%.1f %s', value, unit), samples FROM "
-			"latest WHERE body = 'host' AND unit = 'ns' ORDER BY figure, value",
-			"Nothing measured on the host yet.");
+	return table_or(
+		p, "figure, ns|pagemill|veridian|viperdos|neo|instructions (pagemill)",
+		"SELECT figure, " PRESET_CELL("pagemill") ", "
+		PRESET_CELL("veridian") ", "
+		PRESET_CELL("viperdos") ", "
+		PRESET_CELL("neo") ", "
+		"coalesce((SELECT printf('%.1f', c.value) FROM latest AS c WHERE c.figure = "
+		"l.figure AND c.variant = 'pagemill' AND c.body = 'callgrind'), '') FROM latest AS l "
+		"WHERE body = 'host' AND unit = 'ns' AND figure <> 'timer.pair' "
+		"GROUP BY figure ORDER BY figure",
+		"Nothing measured on the host yet.");
 }
 
 bool page_kernels(struct page *p)
@@ -168,14 +184,16 @@ bool page_kernels(struct page *p)
 		return false;
 	return table_or(
 		p, "figure|body|ours|Linux base|Linux lean|ours / lean",
-		"SELECT l.figure, l.body, printf('%.0f', l.value), coalesce(printf('%.0f', "
-		"base.value), ''), coalesce(printf('%.0f', lean.value), ''), CASE WHEN lean.value "
-		"IS NULL THEN '' WHEN l.value < lean.value THEN '+' ELSE '!' END || "
-		"coalesce(printf('%.3f', l.value / lean.value), '') FROM latest AS l LEFT JOIN "
+		"SELECT l.figure, l.body, printf('%.0f', l.value), CASE WHEN base.value IS NULL THEN "
+		"'' ELSE printf('%.0f', base.value) END, CASE WHEN lean.value IS NULL THEN '' ELSE "
+		"printf('%.0f', lean.value) END, CASE WHEN lean.value IS NULL THEN '' WHEN l.value < "
+		"lean.value THEN printf('+%.3f', l.value / lean.value) ELSE printf('!%.3f', l.value "
+		"/ lean.value) END FROM latest AS l LEFT JOIN "
 		"reference AS base ON base.figure = l.figure AND base.variant = 'base' AND "
 		"substr(base.body, 7) = substr(l.body, 6) LEFT JOIN reference AS lean ON lean.figure "
 		"= l.figure AND lean.variant = 'lean' AND substr(lean.body, 7) = substr(l.body, 6) "
-		"WHERE l.body LIKE 'qemu-%' AND l.variant = 'pagemill' ORDER BY l.figure, l.body",
+		"WHERE l.body LIKE 'qemu-%' AND l.variant = 'pagemill' ORDER BY lean.value IS NULL, "
+		"l.figure, l.body",
 		"No kernel measured yet.");
 }
 

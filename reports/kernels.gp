@@ -1,5 +1,5 @@
 # Counted instructions in our kernels beside Linux in the same QEMU, log scale.
-set terminal svg size 960,460 dynamic font "sans-serif,12" background "#ffffff"
+set terminal svg size 960,460 dynamic noenhanced font "sans-serif,12" background "#ffffff"
 set output output
 set style data histograms
 set style histogram clustered gap 1.5
@@ -9,7 +9,7 @@ set datafile separator "\t"
 set logscale y
 set grid ytics lc "#dddddd"
 set border 3
-set key top left
+set key outside top center horizontal
 set xtics rotate by -25 nomirror
 set ytics nomirror
 set ylabel "instructions (log)"

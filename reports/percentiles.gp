@@ -1,6 +1,6 @@
 # Latency percentiles on a log-nines axis. Data: blocks of "percentile value",
 # separated by two blank lines, each headed by its name.
-set terminal svg size 960,420 dynamic font "sans-serif,12" background "#ffffff"
+set terminal svg size 960,420 dynamic noenhanced font "sans-serif,12" background "#ffffff"
 set output output
 set nonlinear x via -log10(1-x/100.) inverse 100.*(1-10**(-x))
 set logscale y
@@ -8,7 +8,7 @@ set xrange [0:99.99]
 set xtics (0, 50, 90, 99, 99.9, 99.99)
 set grid lc "#dddddd"
 set border 3
-set key top left
+set key outside top center horizontal
 set xlabel "percentile"
 set ylabel "ns for one allocation, timer included (log)"
 plot for [i=0:blocks-1] data index i using 1:2 with steps lw 2 title columnhead(1)

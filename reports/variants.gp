@@ -1,7 +1,7 @@
 # Grouped bars, one group a workload, one bar a variant; log scale, since the
 # slow presets are slower by powers of ten. Data: first row column heads, then
 # workload, value per variant ("?" = none).
-set terminal svg size 960,420 dynamic font "sans-serif,12" background "#ffffff"
+set terminal svg size 960,420 dynamic noenhanced font "sans-serif,12" background "#ffffff"
 set output output
 set style data histograms
 set style histogram clustered gap 1.5
@@ -11,7 +11,7 @@ set datafile separator "\t"
 set logscale y
 set grid ytics lc "#dddddd"
 set border 3
-set key top left
+set key outside top center horizontal
 set xtics rotate by -20 nomirror
 set ytics nomirror
 set ylabel "ns per operation pair (log)"

@@ -6,6 +6,21 @@
 #include "clock.h"
 #include "workload.h"
 
+/// Frames are held as 32-bit numbers: the driver's own footprint shall not hide
+/// the allocator's.
+static inline uint32_t get(struct kmm *k)
+{
+	struct kmm_pfn f = { 0 };
+
+	must(kmm_frame_alloc(k, 0, 0, &f), "get");
+	return (uint32_t)f.n;
+}
+
+static inline void put(struct kmm *k, uint32_t f)
+{
+	must(kmm_frame_free(k, (struct kmm_pfn){ f }, 0), "put");
+}
+
 static void fill(struct work *w, uint64_t n)
 {
 	uint64_t bytes = w->frames_n * sizeof(*w->held);
@@ -15,14 +30,14 @@ static void fill(struct work *w, uint64_t n)
 		work_failed("no memory for the frames held");
 	madvise(w->held, bytes, MADV_HUGEPAGE);
 	for (w->held_n = 0; w->held_n < n; w->held_n++)
-		must(kmm_frame_alloc(w->machine.kmm, 0, 0, &w->held[w->held_n]), "fill");
+		w->held[w->held_n] = get(w->machine.kmm);
 }
 
 static void shuffle(struct work *w)
 {
 	for (uint64_t i = w->held_n; i > 1; i--) {
 		uint64_t j = random_below(&w->seed, i);
-		struct kmm_pfn t = w->held[i - 1];
+		uint32_t t = w->held[i - 1];
 
 		w->held[i - 1] = w->held[j];
 		w->held[j] = t;
@@ -43,7 +58,7 @@ void frame_fill_90(struct work *w)
 void frame_empty(struct work *w)
 {
 	while (w->held_n > 0)
-		must(kmm_frame_free(w->machine.kmm, w->held[--w->held_n], 0), "empty");
+		put(w->machine.kmm, w->held[--w->held_n]);
 	free(w->held);
 }
 
@@ -92,9 +107,9 @@ void frame_burst(struct work *w, uint64_t n)
 		uint64_t at = random_below(&w->seed, w->held_n - burst);
 
 		for (uint64_t i = 0; i < burst; i++)
-			must(kmm_frame_free(k, w->held[at + i], 0), "burst put");
+			put(k, w->held[at + i]);
 		for (uint64_t i = 0; i < burst; i++)
-			TIMED(w, must(kmm_frame_alloc(k, 0, 0, &w->held[at + i]), "burst get"));
+			TIMED(w, w->held[at + i] = get(k));
 		done += burst;
 	}
 }
@@ -103,14 +118,14 @@ void frame_burst(struct work *w, uint64_t n)
 void frame_churn(struct work *w, uint64_t n)
 {
 	struct kmm *k = w->machine.kmm;
-	struct kmm_pfn *held = w->held;
+	uint32_t *held = w->held;
 	uint64_t seed = w->seed, held_n = w->held_n;
 
 	for (uint64_t i = 0; i < n; i++) {
-		struct kmm_pfn *f = &held[random_below(&seed, held_n)];
+		uint32_t *f = &held[random_below(&seed, held_n)];
 
-		must(kmm_frame_free(k, *f, 0), "churn put");
-		TIMED(w, must(kmm_frame_alloc(k, 0, 0, f), "churn get"));
+		put(k, *f);
+		TIMED(w, *f = get(k));
 	}
 	w->seed = seed;
 }
@@ -124,10 +139,9 @@ static void puts_and_gets(struct work *w, uint64_t n)
 		uint64_t part = left < w->held_n ? left : w->held_n;
 
 		for (uint64_t i = 0; i < part; i++)
-			must(kmm_frame_free(k, w->held[w->held_n - 1u - i], 0), "put");
+			put(k, w->held[w->held_n - 1u - i]);
 		for (uint64_t i = 0; i < part; i++)
-			TIMED(w, must(kmm_frame_alloc(k, 0, 0, &w->held[w->held_n - part + i]),
-				      "get"));
+			TIMED(w, w->held[w->held_n - part + i] = get(k));
 		left -= part;
 	}
 }

@@ -14,7 +14,7 @@ struct work {
 	uint64_t seed;      /* random state, never 0 */
 	struct hist *hist;  /* when set, single operations are timed into it */
 	uint64_t frames_n;
-	struct kmm_pfn *held;
+	uint32_t *held;     /* frame numbers */
 	uint64_t held_n;
 	void **object;
 	struct kmm_space *space;
