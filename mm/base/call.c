@@ -12,14 +12,14 @@
 void call_answer(struct kmm *k, uint32_t kinds)
 {
 	struct kmm_cpu *cpu = kmm_port_cpu(k);
-	uint32_t todo = atomic_load_acquire(&cpu->pending) & kinds;
+	uint32_t waiting = atomic_load_acquire(&cpu->pending) & kinds;
 
-	while (todo != 0) {
-		unsigned kind = bits_lowest(todo);
+	while (waiting != 0) {
+		unsigned kind = bits_lowest(waiting);
 
 		k->call[kind](k);
 		atomic_and_acq_rel(&cpu->pending, ~(1u << kind));
-		todo &= todo - 1u;
+		waiting &= waiting - 1u;
 	}
 }
 
