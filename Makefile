@@ -59,10 +59,13 @@ CLI_SRC := $(MM_SRC) $(MACHINE_SRC) $(OPS_SRC) $(MODEL_SRC) $(RUN_SRC) $(STORE_S
 include harness/threads/files.mk
 
 $(B)/pagemill: $(call objects,sim,$(CLI_SRC)) $(B)/sim/schema.o $(B)/plain/body_threads.o
+	@echo "  $@" >&2
 	$(Q)$(CC_sim) $(FLAGS_sim) $^ -lsqlite3 -lpthread -o $@
 $(B)/pagemill-asan: $(call objects,asan,$(CLI_SRC)) $(B)/asan/schema.o $(B)/test/body_threads.o
+	@echo "  $@" >&2
 	$(Q)$(CC_asan) $(FLAGS_asan) $^ -lsqlite3 -lpthread -o $@
 $(B)/pagemill-bench: $(call objects,host,$(MM_SRC) $(THREADS_SRC) $(HOST_SRC))
+	@echo "  $@" >&2
 	$(Q)$(CC_host) $(FLAGS_host) $^ -lpthread -o $@
 
 # The schema as a C string.
@@ -95,12 +98,15 @@ $(B)/asan/libsim.a: $(call objects,asan,$(SIM_LIB) $(STORE_SRC)) $(B)/asan/schem
 
 $(patsubst harness/tests/%.c,$(B)/tests/%,$(THREADS_TESTS)): $(B)/tests/%: $(B)/test/harness/tests/%.o $(B)/test/libthreads.a
 	@mkdir -p $(@D)
+	@echo "  $@" >&2
 	$(Q)$(CC_test) $(FLAGS_test) $^ -lcmocka -lpthread -o $@
 $(patsubst harness/tests/%.c,$(B)/tests/%,$(SIM_TESTS) $(STORE_TESTS)): $(B)/tests/%: $(B)/asan/harness/tests/%.o $(B)/asan/libsim.a
 	@mkdir -p $(@D)
+	@echo "  $@" >&2
 	$(Q)$(CC_asan) $(FLAGS_asan) $< -Wl,--whole-archive $(word 2,$^) -Wl,--no-whole-archive -lcmocka -lsqlite3 -o $@
 $(PLAIN_TESTS): $(B)/plain/tests/%: $(B)/plain/harness/tests/%.o $(B)/plain/libthreads.a
 	@mkdir -p $(@D)
+	@echo "  $@" >&2
 	$(Q)$(CC_plain) $(FLAGS_plain) $^ -lcmocka -lpthread -o $@
 
 # ---- the library on its own --------------------------------------------------------

@@ -31,32 +31,40 @@ FUZZ_JUDGE := $(call objects,judge,$(FUZZ_HARNESS))
 
 $(B)/fuzz/libfuzzer: $(call objects,libfuzzer,$(MM_SRC)) $(FUZZ_JUDGE) $(B)/judge/fuzz/mutator.o
 	@mkdir -p $(@D)
+	@echo "  $@" >&2
 	$(Q)$(LINK_libfuzzer) $^ -o $@
 $(B)/fuzz/afl: $(call objects,afl,$(MM_SRC)) $(FUZZ_JUDGE)
 	@mkdir -p $(@D)
+	@echo "  $@" >&2
 	$(Q)$(LINK_afl) $^ -o $@
 # Slower, and sees memory errors that leave no trace elsewhere.
 $(B)/fuzz/libfuzzer-asan: $(call objects,asanfuzz,$(MM_SRC) $(FUZZ_HARNESS) fuzz/mutator.c)
 	@mkdir -p $(@D)
+	@echo "  $@" >&2
 	$(Q)clang -fsanitize=fuzzer,address,undefined $^ -o $@
 $(B)/fuzz/mutator.so: $(call objects,judge,$(FUZZ_MUTATOR))
 	@mkdir -p $(@D)
+	@echo "  $@" >&2
 	$(Q)clang -shared $^ -o $@
 
 # fault NAME: its patched source, and what is linked with it in place of the sound one.
 define fault_rules
 $(B)/fuzz/src/$(1)/$(call fault_file,$(1)): $(call fault_file,$(1)) fuzz/faults/$(1).patch
 	@mkdir -p $$(@D)
+	@echo "  $$@" >&2
 	$$(Q)patch -s -F 3 -o $$@.new $$< fuzz/faults/$(1).patch && mv $$@.new $$@
 $(foreach f,libfuzzer afl sim,
 $(B)/fuzz/$(f)-$(1).o: $(B)/fuzz/src/$(1)/$(call fault_file,$(1))
 	$$(Q)$$(CC_$(f)) $$(COMMON) $$(FLAGS_$(f)) -I$$(dir $(call fault_file,$(1))) -c $$< -o $$@
 )
 $(B)/fuzz/libfuzzer-$(1): $(B)/fuzz/libfuzzer-$(1).o $$(call objects,libfuzzer,$$(filter-out $(call fault_file,$(1)),$$(MM_SRC))) $$(FUZZ_JUDGE) $(B)/judge/fuzz/mutator.o
+	@echo "  $$@" >&2
 	$$(Q)$$(LINK_libfuzzer) $$^ -o $$@
 $(B)/fuzz/afl-$(1): $(B)/fuzz/afl-$(1).o $$(call objects,afl,$$(filter-out $(call fault_file,$(1)),$$(MM_SRC))) $$(FUZZ_JUDGE)
+	@echo "  $$@" >&2
 	$$(Q)$$(LINK_afl) $$^ -o $$@
 $(B)/fuzz/pagemill-$(1): $(B)/fuzz/sim-$(1).o $$(call objects,sim,$$(filter-out $(call fault_file,$(1)),$$(CLI_SRC))) $(B)/sim/schema.o
+	@echo "  $$@" >&2
 	$$(Q)$$(CC_sim) $$(FLAGS_sim) $$^ -lsqlite3 -o $$@
 endef
 $(foreach fault,$(FUZZ_FAULTS),$(eval $(call fault_rules,$(fault))))

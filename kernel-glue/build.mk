@@ -17,6 +17,7 @@ $(B)/$(1)/%.o: % | setup
 	$$(Q)$$($(2)_CC) $$($(2)_CFLAGS) $$(GLUE_INCLUDE) -Wa,-I$(B)/$(1) -MMD -MP -c $$< -o $$@
 
 $(B)/$(1)/kernel.elf: $$($(1)_KERNEL_OBJ) kernel-glue/$(1)/link.ld
+	@echo "  $$@" >&2
 	$$(Q)$$($(2)_CC) $$($(2)_LDFLAGS) $$($(1)_KERNEL_OBJ) -o $$@
 
 kernels: $(B)/$(1)/kernel $$(addprefix $(B)/$(1)/user/,$$(USER_PROGRAMS))
@@ -25,6 +26,7 @@ endef
 # 1 architecture, 2 prefix, 3 program
 define user_rules
 $(B)/$(1)/user/$(3): $$(addprefix $(B)/$(1)/user/obj/,$$(addsuffix .o,kernel-glue/user/$(3).c kernel-glue/user/crt_$(1).S $$(USER_SRC) $$(call USER_EXTRA_$(3),$(1))))
+	@echo "  $$@" >&2
 	$$(Q)$$($(2)_CC) $$(USER_LDFLAGS) $$^ -o $$@
 endef
 

@@ -9,6 +9,7 @@ $(eval $(call flavour_rules,example))
 
 $(B)/libkmm.a: $(call objects,example,$(KMM_LIB_SRC))
 $(B)/embedder: $(call objects,example,harness/example/embedder.c harness/example/port.c) $(B)/libkmm.a
+	@echo "  $@" >&2
 	$(Q)$(CC_example) $^ -o $@
 
 # The same sources under each kernel's flags and both compilers, without warnings.

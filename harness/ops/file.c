@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ops/text.h"
@@ -232,32 +233,46 @@ static void write_binary(FILE *f, const struct op *ops, uint32_t ops_n)
 	fwrite(ops, sizeof(*ops), ops_n, f);
 }
 
+/// A file is written beside its place and moved there when whole, so that an old
+/// one survives a full disk. Devices and pipes are written to as they are.
+static bool written_beside(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) != 0 || S_ISREG(st.st_mode);
+}
+
+static bool write_form(FILE *f, const struct op *ops, uint32_t ops_n, enum ops_form form,
+		       const char *comment)
+{
+	if (form == OPS_BINARY)
+		write_binary(f, ops, ops_n);
+	else
+		write_text(f, ops, ops_n, comment);
+	return fflush(f) == 0 && !ferror(f);
+}
+
 const char *ops_save(const char *path, const struct op *ops, uint32_t ops_n,
 		     enum ops_form form, const char *comment, char *why, size_t why_bytes)
 {
-	bool std = !strcmp(path, "-"), bad = true;
-	char beside[4096];
+	bool std = !strcmp(path, "-"), beside = !std && written_beside(path), good = false;
+	char part[4096];
 	FILE *f = stdout;
 
 	errno = 0;
-	if (!std) {
-		if (snprintf(beside, sizeof(beside), "%s.part%ld", path, (long)getpid()) >=
-		    (int)sizeof(beside))
-			errno = ENAMETOOLONG;
-		f = errno ? NULL : fopen(beside, "wb");
-	}
+	if (snprintf(part, sizeof(part), "%s.part%ld", path, (long)getpid()) >=
+	    (int)sizeof(part))
+		errno = ENAMETOOLONG;
+	if (!std)
+		f = errno ? NULL : fopen(beside ? part : path, "wb");
 	if (f) {
-		if (form == OPS_BINARY)
-			write_binary(f, ops, ops_n);
-		else
-			write_text(f, ops, ops_n, comment);
-		bad = fflush(f) != 0 || ferror(f);
-		if (!std)
-			bad |= fclose(f) != 0 || (!bad && rename(beside, path) != 0);
-		if (bad && !std)
-			unlink(beside);
+		good = write_form(f, ops, ops_n, form, comment);
+		good = (std || fclose(f) == 0) && good;
+		good = good && (!beside || rename(part, path) == 0);
+		if (!good && beside)
+			unlink(part);
 	}
-	if (!bad)
+	if (good)
 		return NULL;
 	snprintf(why, why_bytes, "%s: %s", path, strerror(errno ? errno : EIO));
 	return why;

@@ -4,6 +4,7 @@ BODY_THREADS_SRC := $(MM_SRC) $(THREADS_SRC) harness/threads/body_threads.c harn
 
 define body_threads_rules
 $(B)/$(1)/body_threads.o: $$(call objects,$(1),$$(BODY_THREADS_SRC))
+	@echo "  $$@" >&2
 	$$(Q)ld -r -o $$@.all $$^ && objcopy --keep-global-symbol=body_threads $$@.all $$@ && rm $$@.all
 endef
 $(foreach f,plain test,$(eval $(call body_threads_rules,$(f))))
