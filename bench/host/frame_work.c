@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "clock.h"
 #include "workload.h"
 
 /// Frames are held as 32-bit numbers: the driver's own footprint shall not hide
@@ -61,19 +60,6 @@ void frame_empty(struct work *w)
 		put(w->machine.kmm, w->held[--w->held_n]);
 	free(w->held);
 }
-
-/// The timed step of a latency run; outside one it is only the step.
-#define TIMED(w, step)                                                                    \
-	do {                                                                              \
-		if (__builtin_expect((w)->hist != NULL, 0)) {                             \
-			uint64_t t_ = clock_ticks();                                      \
-			step;                                                             \
-			t_ = clock_ticks() - t_;                                          \
-			hist_add((w)->hist, (uint64_t)((double)t_ * measure_ns_per_tick())); \
-		} else {                                                                  \
-			step;                                                             \
-		}                                                                         \
-	} while (0)
 
 static void pairs(struct work *w, unsigned order, uint64_t n)
 {

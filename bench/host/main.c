@@ -34,6 +34,8 @@ const struct workload workloads[] = {
 	  object_teardown_slots },
 	{ "pt.map_unmap", "", 65536, 300000, 10, 5000, pt_setup, pt_map_unmap,
 	  pt_teardown_tree },
+	{ "pt.shootdown.cpus2", "", 65536, 20000, 10, 0, shootdown_setup, shootdown_unmap,
+	  shootdown_teardown },
 	{ "vm.fault.anon_write", "user", 65536, 51200, 10, 2048, space_setup,
 	  space_fault_write, space_teardown },
 	{ "vm.fault.anon_read", "user", 65536, 51200, 10, 2048, space_setup,
@@ -110,12 +112,10 @@ static void measure(const struct workload *l, const struct kmm_preset *p, uint64
 		sample[i] = (double)(measure_ns() - t) / (double)n;
 	}
 	measure_report(l->figure, "ns", p->name, seed, sample, (unsigned)l->slices_n);
-	if (strncmp(l->figure, "frame.", 6) == 0) {
-		w->hist = h;
-		l->run(w, n < LATENCY_N ? n : LATENCY_N);
-		w->hist = NULL;
-		measure_report_hist(l->figure, p->name, seed, h);
-	}
+	w->hist = h;
+	l->run(w, n < LATENCY_N ? n : LATENCY_N);
+	w->hist = NULL;
+	measure_report_hist(l->figure, p->name, seed, h);
 	free(h);
 	stop(l, w);
 }
@@ -183,7 +183,7 @@ static struct options parse(int argc, char **argv)
 static void perform(const struct options *o, const struct workload *l, const struct kmm_preset *p)
 {
 	if (o->list)
-		printf("%s %s\n", l->figure, p->name);
+		printf("%s %s %s\n", l->figure, p->name, l->count_n ? "counted" : "timed");
 	else if (o->count)
 		count(l, p, o->seed);
 	else
@@ -201,7 +201,8 @@ int main(int argc, char **argv)
 		measure_report("timer.pair", "ns", "host", o.seed, &timer, 1);
 	}
 	for (const struct workload *l = workloads; l->figure; l++) {
-		if (strncmp(l->figure, o.filter, strlen(o.filter)) != 0)
+		if (strncmp(l->figure, o.filter, strlen(o.filter)) != 0 ||
+		    (o.count && l->count_n == 0))
 			continue;
 		for (unsigned i = 0; kmm_preset_at(i); i++) {
 			const struct kmm_preset *p = kmm_preset_at(i);

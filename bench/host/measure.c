@@ -113,6 +113,8 @@ void measure_report_hist(const char *figure, const char *variant, uint64_t seed,
 	} quantile[] = { { "p50", 0.5 }, { "p99", 0.99 }, { "p999", 0.999 } };
 	char name[96];
 
+	if (h->n == 0)
+		return; /* a workload whose single steps mean nothing */
 	for (unsigned i = 0; i < sizeof(quantile) / sizeof(quantile[0]); i++) {
 		double value = hist_quantile(h, quantile[i].q);
 

@@ -24,8 +24,9 @@ static void tight(struct work *w, size_t bytes, uint64_t n)
 	struct kmm *k = w->machine.kmm;
 
 	for (uint64_t i = 0; i < n; i++) {
-		volatile char *p = kmm_alloc(k, bytes);
+		volatile char *p;
 
+		TIMED(w, p = kmm_alloc(k, bytes));
 		if (!p)
 			work_failed("tight alloc");
 		*p = 1;
@@ -70,7 +71,8 @@ void object_replace(struct work *w, uint64_t n)
 		size_t bytes = REPLACE_MIN + (r >> 32) % (REPLACE_MAX - REPLACE_MIN + 1);
 
 		must(kmm_free(k, *slot), "replace free");
-		if (!(*slot = kmm_alloc(k, bytes)))
+		TIMED(w, *slot = kmm_alloc(k, bytes));
+		if (!*slot)
 			work_failed("replace alloc");
 	}
 }

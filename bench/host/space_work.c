@@ -1,5 +1,7 @@
 /// Page-table and address-space workloads. No MMU reads these tables: what is
 /// measured is kmm's own work, zeroing and copying of frames included.
+#include <pthread.h>
+
 #include "workload.h"
 
 #define BASE 0x100000000ull
@@ -18,24 +20,72 @@ void pt_teardown_tree(struct work *w)
 	must(kmm_frame_free(w->machine.kmm, w->pfn, 0), "frame back");
 }
 
-/// Maps and unmaps one page whose neighbours' table stays: the mapped frame is a
-/// plain one, so that unmapping only drops the entry.
+/// Maps one page of the window and unmaps it.
+static void map_and_unmap(struct work *w, struct kmm_tlb_batch *b, uint64_t i)
+{
+	struct kmm_va va = { BASE + KMM_PAGE_BYTES * (1u + i % (WINDOW_PAGES - 1u)) };
+
+	must(kmm_pt_map(&w->pt, va, w->pfn, 1, KMM_PROT_R | KMM_PROT_W, 0), "map");
+	must(kmm_pt_unmap(&w->pt, va, (struct kmm_va){ va.a + KMM_PAGE_BYTES }, b), "unmap");
+	kmm_tlb_batch_flush(b);
+}
+
+/// One page whose neighbours' table stays: the mapped frame is a plain one, so
+/// that unmapping only drops the entry.
 void pt_map_unmap(struct work *w, uint64_t n)
 {
 	struct kmm_tlb_batch b;
-	struct kmm_va keep = { BASE }, va;
+	struct kmm_va anchor = { BASE };
 
 	kmm_tlb_batch_init(&b, &w->pt);
-	must(kmm_pt_map(&w->pt, keep, w->pfn, 1, KMM_PROT_R, 0), "map anchor");
-	for (uint64_t i = 0; i < n; i++) {
-		va.a = BASE + KMM_PAGE_BYTES * (1u + i % (WINDOW_PAGES - 1u));
-		must(kmm_pt_map(&w->pt, va, w->pfn, 1, KMM_PROT_R | KMM_PROT_W, 0), "map");
-		must(kmm_pt_unmap(&w->pt, va, (struct kmm_va){ va.a + KMM_PAGE_BYTES }, &b),
-		     "unmap");
-		kmm_tlb_batch_flush(&b);
-	}
-	must(kmm_pt_unmap(&w->pt, keep, (struct kmm_va){ BASE + KMM_PAGE_BYTES }, &b), "anchor");
+	must(kmm_pt_map(&w->pt, anchor, w->pfn, 1, KMM_PROT_R, 0), "map anchor");
+	for (uint64_t i = 0; i < n; i++)
+		TIMED(w, map_and_unmap(w, &b, i));
+	must(kmm_pt_unmap(&w->pt, anchor, (struct kmm_va){ BASE + KMM_PAGE_BYTES }, &b), "anchor");
 	kmm_tlb_batch_flush(&b);
+}
+
+enum { OTHER_STARTS, OTHER_RUNS, OTHER_ENDS };
+
+/// CPU 1: has the tree loaded and answers whatever interrupts it.
+static void *other_cpu(void *arg)
+{
+	struct work *w = arg;
+	struct kmm *k = w->machine.kmm;
+
+	threads_enter(&w->machine, 1);
+	kmm_pt_activate(k, &w->pt);
+	__atomic_store_n(&w->other_state, OTHER_RUNS, __ATOMIC_RELEASE);
+	while (__atomic_load_n(&w->other_state, __ATOMIC_ACQUIRE) != OTHER_ENDS) {
+		kmm_port_irq_restore(k, kmm_port_irq_save(k));
+		kmm_port_relax(k);
+	}
+	kmm_pt_activate(k, NULL);
+	threads_leave(&w->machine, 1);
+	return NULL;
+}
+
+void shootdown_setup(struct work *w)
+{
+	pt_setup(w);
+	if (pthread_create(&w->other, NULL, other_cpu, w) != 0)
+		work_failed("no thread for the other CPU");
+	while (__atomic_load_n(&w->other_state, __ATOMIC_ACQUIRE) != OTHER_RUNS)
+		kmm_port_relax(w->machine.kmm);
+}
+
+void shootdown_teardown(struct work *w)
+{
+	__atomic_store_n(&w->other_state, OTHER_ENDS, __ATOMIC_RELEASE);
+	pthread_join(w->other, NULL);
+	pt_teardown_tree(w);
+}
+
+/// As map_unmap, while another CPU has the tree loaded: one interrupt and one
+/// acknowledgement each.
+void shootdown_unmap(struct work *w, uint64_t n)
+{
+	pt_map_unmap(w, n);
 }
 
 void space_setup(struct work *w)
@@ -46,10 +96,13 @@ void space_setup(struct work *w)
 
 static void touch(struct work *w, uint64_t base, uint64_t bytes, enum kmm_access access)
 {
-	for (uint64_t at = 0; at < bytes; at += KMM_PAGE_BYTES)
-		if (kmm_space_fault(w->space, (struct kmm_va){ base + at }, access) !=
-		    KMM_FAULT_RESOLVED)
+	for (uint64_t at = 0; at < bytes; at += KMM_PAGE_BYTES) {
+		enum kmm_fault_result r;
+
+		TIMED(w, r = kmm_space_fault(w->space, (struct kmm_va){ base + at }, access));
+		if (r != KMM_FAULT_RESOLVED)
 			work_failed("fault");
+	}
 }
 
 static void map_at(struct work *w, uint64_t base, uint64_t bytes)
@@ -99,7 +152,7 @@ void space_fork_exit(struct work *w, uint64_t n)
 	struct kmm_space *child;
 
 	for (uint64_t i = 0; i < n; i++) {
-		must(kmm_space_fork(w->space, &child), "fork");
+		TIMED(w, must(kmm_space_fork(w->space, &child), "fork"));
 		kmm_space_destroy(child);
 	}
 }

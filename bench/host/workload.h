@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+#include "clock.h"
 #include "measure.h"
 #include "threads/threads.h"
 
@@ -20,6 +21,8 @@ struct work {
 	struct kmm_space *space;
 	struct kmm_pt pt;
 	struct kmm_pfn pfn;
+	pthread_t other;    /* the CPU that a shootdown must reach */
+	uint32_t other_state; /* atomic; enum of space_work.c */
 	uint64_t cursor;    /* workload's own */
 };
 
@@ -28,7 +31,7 @@ struct workload {
 	const char *variant_needs; /* "": every preset; "user": presets with user space */
 	uint64_t frames_n;         /* simulated memory */
 	uint64_t slice_n, slices_n; /* operations a slice, slices (= samples) */
-	uint64_t count_n;           /* operations under callgrind */
+	uint64_t count_n;           /* operations under callgrind; 0 = not repeatable there */
 	void (*setup)(struct work *w);
 	void (*run)(struct work *w, uint64_t n);
 	void (*teardown)(struct work *w);
@@ -57,6 +60,9 @@ void object_replace(struct work *w, uint64_t n);
 void pt_setup(struct work *w);
 void pt_teardown_tree(struct work *w);
 void pt_map_unmap(struct work *w, uint64_t n);
+void shootdown_setup(struct work *w);
+void shootdown_teardown(struct work *w);
+void shootdown_unmap(struct work *w, uint64_t n);
 void space_setup(struct work *w);
 void space_setup_mapped(struct work *w);
 void space_teardown(struct work *w);
@@ -88,5 +94,18 @@ static inline void must(enum kmm_error e, const char *what)
 	if (__builtin_expect(e != KMM_OK, 0))
 		work_failed(what);
 }
+
+/// The timed step of a latency run; outside one it is only the step.
+#define TIMED(w, step)                                                                    \
+	do {                                                                              \
+		if (__builtin_expect((w)->hist != NULL, 0)) {                             \
+			uint64_t t_ = clock_ticks();                                      \
+			step;                                                             \
+			t_ = clock_ticks() - t_;                                          \
+			hist_add((w)->hist, (uint64_t)((double)t_ * measure_ns_per_tick())); \
+		} else {                                                                  \
+			step;                                                             \
+		}                                                                         \
+	} while (0)
 
 #endif
