@@ -76,7 +76,7 @@ bool page_changes(struct page *p)
 		"SELECT metric.name, variant.name, series.body, printf('%.1f', old.value), "
 		"printf('%.1f', new.value), CASE WHEN new.value > old.value * 1.02 THEN '!' "
 		"WHEN new.value > old.value * 1.005 THEN '~' WHEN new.value < old.value THEN '+' "
-		"ELSE '' END || printf('%+.2f %%', 100.0 * (new.value / old.value - 1)) "
+		"ELSE ' ' END || printf('%+.2f %%', 100.0 * (new.value / old.value - 1)) "
 		"FROM medians AS new JOIN medians AS old ON old.series_id = new.series_id AND "
 		"new.age = 1 AND old.age = 2 JOIN series ON series.id = new.series_id "
 		"JOIN metric ON metric.id = series.metric_id JOIN variant ON variant.id = "

@@ -9,6 +9,7 @@ set datafile separator "\t"
 set logscale y
 set grid ytics lc "#dddddd"
 set border 3
+set rmargin 9
 set key outside top center horizontal
 set xtics rotate by -25 nomirror
 set ytics nomirror
