@@ -1,8 +1,6 @@
 /// From operations to calls of kmm.
 ///
-/// Blocks: a frame or object slot's owner fills the block with a pattern of its own
-/// key (ops_block_fill) and finds it unchanged when it frees the block. The key
-/// comes from the slot and its kind, so that two slots never agree.
+/// Frames and objects of slots are in blocks.c.
 ///
 /// Failure: OP_FAIL arms nothing by itself. The next kernel or user operation runs with
 /// the failure armed and disarms it, whether it fired or not; checkpoints come and go
@@ -11,6 +9,7 @@
 
 #include <string.h>
 
+#include "machine/blocks.h"
 #include "ops/ops.h"
 
 static unsigned long long ull(uint64_t x)
@@ -18,7 +17,7 @@ static unsigned long long ull(uint64_t x)
 	return x;
 }
 
-static enum op_result result_of(enum kmm_error e)
+enum op_result perform_result(enum kmm_error e)
 {
 	switch (e) {
 	case KMM_OK:
@@ -53,102 +52,13 @@ static struct kmm_va page_va(const struct performer *p, unsigned space, unsigned
 	return va;
 }
 
-/* ---- frames and objects ---- */
-
-static uint64_t frame_key(unsigned slot)
-{
-	return 0xf0000u + slot;
-}
-
-static uint64_t object_key(unsigned slot)
-{
-	return 0x0b0000u + slot;
-}
-
-static enum op_result frame_alloc(struct performer *p, const struct op *op)
-{
-	unsigned slot = op->arg[0];
-	struct perform_block *b = &p->frame[slot];
-	enum kmm_error e = kmm_frame_alloc(p->k, op->arg[1], 0, &b->pfn);
-
-	if (e != KMM_OK)
-		return result_of(e);
-	b->order = (uint8_t)op->arg[1];
-	b->bytes = KMM_PAGE_BYTES << b->order;
-	b->at = kmm_frame_virt(p->k, b->pfn);
-	p->frames |= 1ull << slot;
-	if (b->pfn.n & ((1ull << b->order) - 1u))
-		p->ways->complain(p->ctx, ORACLE_LEDGER, "a block isn't aligned to its size");
-	p->ways->touch(p->ctx, b->at, b->bytes);
-	ops_block_fill(b->at, b->bytes, frame_key(slot));
-	return RESULT_OK;
-}
-
-static enum op_result frame_free(struct performer *p, unsigned slot)
-{
-	struct perform_block *b = &p->frame[slot];
-	bool intact = ops_block_intact(b->at, b->bytes, frame_key(slot));
-	enum kmm_error e = kmm_frame_free(p->k, b->pfn, b->order);
-
-	if (e != KMM_OK)
-		return result_of(e);
-	p->frames &= ~(1ull << slot);
-	return intact ? RESULT_OK : RESULT_CORRUPT;
-}
-
-static enum op_result object_alloc(struct performer *p, const struct op *op)
-{
-	unsigned slot = op->arg[0];
-	struct perform_block *b = &p->object[slot];
-	void *at = kmm_alloc(p->k, op->arg[1]);
-
-	if (at == NULL)
-		return RESULT_NOMEM;
-	b->at = at;
-	b->bytes = op->arg[1];
-	p->objects |= 1ull << slot;
-	if (((uintptr_t)at & 15u) != 0)
-		p->ways->complain(p->ctx, ORACLE_LEDGER, "an object isn't 16-byte aligned");
-	if (kmm_usable_bytes(p->k, at) < b->bytes)
-		p->ways->complain(p->ctx, ORACLE_LEDGER, "an object is smaller than asked for");
-	p->ways->touch(p->ctx, at, b->bytes);
-	ops_block_fill(at, b->bytes, object_key(slot));
-	return RESULT_OK;
-}
-
-static enum op_result object_free(struct performer *p, unsigned slot)
-{
-	struct perform_block *b = &p->object[slot];
-	bool intact = ops_block_intact(b->at, b->bytes, object_key(slot));
-	enum kmm_error e = kmm_free(p->k, b->at);
-
-	if (e != KMM_OK)
-		return result_of(e);
-	p->objects &= ~(1ull << slot);
-	return intact ? RESULT_OK : RESULT_CORRUPT;
-}
-
-void perform_verify_blocks(struct performer *p)
-{
-	for (unsigned i = 0; i < OPS_SLOTS; i++) {
-		const struct perform_block *f = &p->frame[i], *o = &p->object[i];
-
-		if ((p->frames >> i & 1u) && !ops_block_intact(f->at, f->bytes, frame_key(i)))
-			p->ways->complain(p->ctx, ORACLE_CONTENTS,
-					  "a frame block holds what its owner never wrote");
-		if ((p->objects >> i & 1u) && !ops_block_intact(o->at, o->bytes, object_key(i)))
-			p->ways->complain(p->ctx, ORACLE_CONTENTS,
-					  "an object holds what its owner never wrote");
-	}
-}
-
 /* ---- address spaces ---- */
 
 static enum op_result map(struct performer *p, const struct op *op)
 {
 	struct kmm_va va = page_va(p, op->arg[0], op->arg[1], op->arg[2]);
 
-	return result_of(kmm_space_map(p->space[op->arg[0]], &va, op->arg[3] * KMM_PAGE_BYTES,
+	return perform_result(kmm_space_map(p->space[op->arg[0]], &va, op->arg[3] * KMM_PAGE_BYTES,
 				       op->arg[4], KMM_MAP_FIXED));
 }
 
@@ -160,21 +70,21 @@ static enum op_result place(struct performer *p, const struct op *op)
 
 	if (e == KMM_OK)
 		p->placed[op->arg[0]][op->arg[1]] = va.a;
-	return result_of(e);
+	return perform_result(e);
 }
 
 static enum op_result unmap(struct performer *p, const struct op *op, unsigned pages)
 {
 	struct kmm_va va = page_va(p, op->arg[0], op->arg[1], op->arg[2]);
 
-	return result_of(kmm_space_unmap(p->space[op->arg[0]], va, pages * KMM_PAGE_BYTES));
+	return perform_result(kmm_space_unmap(p->space[op->arg[0]], va, pages * KMM_PAGE_BYTES));
 }
 
 static enum op_result protect(struct performer *p, const struct op *op, unsigned pages)
 {
 	struct kmm_va va = page_va(p, op->arg[0], op->arg[1], op->arg[2]);
 
-	return result_of(kmm_space_protect(p->space[op->arg[0]], va, pages * KMM_PAGE_BYTES,
+	return perform_result(kmm_space_protect(p->space[op->arg[0]], va, pages * KMM_PAGE_BYTES,
 					   op->arg[4]));
 }
 
@@ -185,7 +95,7 @@ static enum op_result set_break(struct performer *p, const struct op *op)
 
 	if (e == KMM_OK && now.a != va.a)
 		p->ways->complain(p->ctx, ORACLE_MODEL, "brk reports another end than asked for");
-	return result_of(e);
+	return perform_result(e);
 }
 
 static enum op_result fork_space(struct performer *p, unsigned parent, unsigned child)
@@ -194,7 +104,7 @@ static enum op_result fork_space(struct performer *p, unsigned parent, unsigned 
 	enum kmm_error e = kmm_space_fork(p->space[parent], &s);
 
 	if (e != KMM_OK)
-		return result_of(e);
+		return perform_result(e);
 	p->space[child] = s;
 	memcpy(p->placed[child], p->placed[parent], sizeof(p->placed[child]));
 	return RESULT_OK;
@@ -412,16 +322,16 @@ static void perform_kernel(struct performer *p, const struct op *op, struct op_o
 {
 	switch (op->code) {
 	case OP_FRAME_ALLOC:
-		out->result = frame_alloc(p, op);
+		out->result = block_frame_alloc(p, op);
 		break;
 	case OP_FRAME_FREE:
-		out->result = frame_free(p, op->arg[0]);
+		out->result = block_frame_free(p, op->arg[0]);
 		break;
 	case OP_OBJECT_ALLOC:
-		out->result = object_alloc(p, op);
+		out->result = block_object_alloc(p, op);
 		break;
 	default:
-		out->result = object_free(p, op->arg[0]);
+		out->result = block_object_free(p, op->arg[0]);
 		break;
 	}
 }
@@ -449,6 +359,8 @@ void perform(struct performer *p, const struct op *op, const struct ops_names *n
 	if (p->fail_armed)
 		p->injected = kmm_fail_disarm(p->k);
 	p->fail_armed = false;
+	if (op->code == OP_FRAME_ALLOC && out->result == RESULT_NOMEM && !p->injected)
+		block_verify_nomem(p, op->arg[1]);
 	if (op->code == OP_FAIL) {
 		p->fail_next = true;
 		p->fail_class = (enum kmm_fail_class)op->arg[0];
@@ -485,9 +397,9 @@ void perform_finish(struct performer *p)
 		enum op_result r = RESULT_OK;
 
 		if (p->frames >> i & 1u)
-			r = frame_free(p, i);
+			r = block_frame_free(p, i);
 		if (r == RESULT_OK && (p->objects >> i & 1u))
-			r = object_free(p, i);
+			r = block_object_free(p, i);
 		if (r == RESULT_CORRUPT)
 			p->ways->complain(p->ctx, ORACLE_CONTENTS,
 					  "a block held what its owner never wrote");

@@ -66,8 +66,11 @@ KMM_MUST_CHECK enum kmm_error perform_start(struct performer *p, struct kmm *k,
 void perform(struct performer *p, const struct op *op, const struct ops_names *n,
 	     struct op_outcome *out);
 
+/// What an error of kmm is in the language.
+enum op_result perform_result(enum kmm_error e);
+
 /// Do all blocks still hold what their owner wrote? Complains about the first that
-/// doesn't.
+/// doesn't. (blocks.c)
 void perform_verify_blocks(struct performer *p);
 
 /// Does this operation succeed or do nothing? (An access fills pages in before it is
