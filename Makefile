@@ -81,7 +81,7 @@ $(B)/%/schema.o: $(B)/schema.c
 
 # Tests of the simulated machine and of what runs on it use its port; the
 # others run on host threads.
-SIM_TESTS     := $(filter $(patsubst %,harness/tests/test_%.c,mmu tlb body_sim ops model player trace), \
+SIM_TESTS     := $(filter $(patsubst %,harness/tests/test_%.c,mmu tlb blocks body_sim ops model player trace), \
                    $(wildcard harness/tests/test_*.c))
 STORE_TESTS   := $(wildcard harness/tests/test_store*.c)
 THREADS_TESTS := $(filter-out $(SIM_TESTS) $(STORE_TESTS),$(wildcard harness/tests/test_*.c harness/tests/conformance_*.c))

@@ -6,6 +6,12 @@
 /// would, so that CPUs which only lazily keep a root hold entries too. An exit leaves
 /// such CPUs to kmm.
 ///
+/// On every KERNEL_EVERY-th page the kernel's way into user memory takes part: it writes
+/// the first stamp in the user's place, and reads after the user has read.
+///
+/// A write that brings in another frame (a first touch, a copy) must leave the rest of
+/// the page as it was: looked at word by word, right after the fault.
+///
 /// A failed operation must leave the visible state as it was (ORACLE_UNCHANGED):
 /// always checked are the numbers of frames in use, spaces, regions and live
 /// objects; on thorough runs, where the operations before were verified so too, also
@@ -17,8 +23,10 @@
 #include "machine/body_sim.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define LOOKS_N 3u
+#define KERNEL_EVERY 4u /* pages of which the kernel accesses one too */
 
 struct body {
 	struct machine m;
@@ -48,12 +56,80 @@ struct ledger *sim_ledger(struct body *b)
 
 /* ---- ways ---- */
 
+/// The kernel writes where the user was about to, as a system call would. False:
+/// not this time, or it was refused, and the user's own access tells why.
+static bool kernel_writes(const struct body *b, struct kmm_space *s, uint64_t va,
+			  const uint64_t *word)
+{
+	struct kmm_va at = { va };
+	bool first = va % KMM_PAGE_BYTES == ops_stamp_offset[0];
+
+	/* An injected failure that the kernel met would be gone for the user. */
+	return !b->p.fail_armed && first && (va >> KMM_PAGE_LG2) % KERNEL_EVERY == 0 &&
+	       kmm_space_write(s, at, word, sizeof(*word)) == sizeof(*word);
+}
+
+/// The kernel reads what the user has just read.
+static void kernel_reads(struct machine *m, struct kmm_space *s, uint64_t va, uint64_t word)
+{
+	struct kmm_va at = { va };
+	uint64_t seen = 0;
+
+	if ((va >> KMM_PAGE_LG2) % KERNEL_EVERY != 0 || va % KMM_PAGE_BYTES != ops_stamp_offset[1])
+		return;
+	if (kmm_space_read(s, at, &seen, sizeof(seen)) != sizeof(seen) || seen != word)
+		machine_find(m, ORACLE_CONTENTS, "at %#llx the kernel reads %#llx, the user %#llx",
+			     (unsigned long long)va, (unsigned long long)seen,
+			     (unsigned long long)word);
+}
+
+/// The frame that the tables name for va now; 0: none.
+static uint64_t frame_behind(const struct machine *m, uint64_t va)
+{
+	struct mmu_from from = { m->cpu[m->port.cpu].root, MMU_LEVELS - 1u, MMU_RWX };
+	struct mmu_walk w;
+
+	mmu_walk(&m->mem, &from, va, &w);
+	return w.status == MMU_OK && w.level == 0 ? w.pfn : 0;
+}
+
+/// [from, to) of a page equals the old page's, or is zero if there was none.
+static bool range_kept(const char *page, const char *old, uint64_t from, uint64_t to)
+{
+	static const char zeros[KMM_PAGE_BYTES];
+
+	return memcmp(page + from, (old ? old : zeros) + from, to - from) == 0;
+}
+
+void sim_verify_copied(struct machine *m, uint64_t va, uint64_t was)
+{
+	uint64_t now = frame_behind(m, va), at = va % KMM_PAGE_BYTES;
+	const char *page = (const char *)mmu_table(&m->mem, now);
+	const char *old = was ? (const char *)mmu_table(&m->mem, was) : NULL;
+
+	if (now == was || !page)
+		return;
+	if (!range_kept(page, old, 0, at) || !range_kept(page, old, at + 8u, KMM_PAGE_BYTES))
+		machine_find(m, ORACLE_CONTENTS, "a write at %#llx brought in frame %#llx, which isn't "
+			     "what was there before%s", (unsigned long long)va,
+			     (unsigned long long)now, was ? "" : ": zeros");
+}
+
 static enum op_result way_access(void *ctx, struct kmm_space *s, uint64_t va,
 				 enum kmm_access access, uint64_t *word)
 {
 	struct body *b = ctx;
+	bool write = access == KMM_ACCESS_WRITE;
+	uint64_t was = write ? frame_behind(&b->m, va) : 0;
+	enum op_result r = RESULT_OK;
 
-	return machine_access(&b->m, s, va, access, word);
+	if (!write || !kernel_writes(b, s, va, word))
+		r = machine_access(&b->m, s, va, access, word);
+	if (r == RESULT_OK && write)
+		sim_verify_copied(&b->m, va, was);
+	else if (r == RESULT_OK)
+		kernel_reads(&b->m, s, va, *word);
+	return r;
 }
 
 static void way_touch(void *ctx, const void *at, uint64_t bytes)
@@ -156,9 +232,15 @@ static const char *sim_start(struct body **out, const struct body_options *o)
 	if (!c.b)
 		return "sim: out of memory";
 	c.b->m.dead = c.b->digest_valid = c.b->was_thorough = false;
-	/* A panic here is a finding like any other: the body starts, and is dead. */
-	if (!error && machine_guard(&c.b->m, start_guarded, &c))
+	c.b->m.finding.oracle = ORACLE_NONE;
+	/* A panic here is a finding like any other, and so is a machine that kmm doesn't
+	 * take: the body starts, and is dead. */
+	if (!error && machine_guard(&c.b->m, start_guarded, &c)) {
 		error = c.error;
+		c.b->m.dead = error && c.b->m.finding.oracle != ORACLE_NONE;
+	}
+	if (c.b->m.dead)
+		error = NULL;
 	if (error) {
 		body_release(c.b);
 		return error;
@@ -193,11 +275,25 @@ struct perform_call {
 	struct op_outcome *out;
 };
 
+/// Every CPU answers here: a frame-alloc that fails has called back all cached frames,
+/// where the preset's caches drain.
+static void verify_drained(struct body *b)
+{
+	struct kmm_frame_stats f;
+
+	kmm_frame_stats(b->m.kmm, &f);
+	if (b->m.o.preset->frame_cache_drains && f.cached_n != 0)
+		machine_find(&b->m, ORACLE_MODEL, "frame-alloc fails, though %llu frames lie in "
+			     "caches", (unsigned long long)f.cached_n);
+}
+
 static void perform_guarded(void *ctx)
 {
 	struct perform_call *c = ctx;
 
 	perform(&c->b->p, c->op, c->names, c->out);
+	if (c->op->code == OP_FRAME_ALLOC && c->out->result == RESULT_NOMEM && !c->b->p.injected)
+		verify_drained(c->b);
 	if (ops_table[c->op->code].side == OP_USER && c->b->p.space[0])
 		speculate(c->b, c->op);
 }

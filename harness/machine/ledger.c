@@ -13,7 +13,8 @@
 ///       (ORACLE_CONTENTS);
 ///   W1  a leaf lies in a region and grants no more than it; a region that allows
 ///       nothing has no valid leaf;
-///   W2  user leaves aren't global, and no entry has reserved bits.
+///   W2  user leaves aren't global, are normal coherent memory, and no code to the
+///       kernel where the format can say so; no entry has reserved bits.
 /// L and W rules are findings of ORACLE_LEDGER and ORACLE_WALK. kmm is asked for three
 /// things only: is this frame allocated, which regions exist, and how many frames
 /// objects hold. The zero frame is whatever a first read shows and an unmap
@@ -208,6 +209,10 @@ static void check_rights(struct stock *s, const struct ledger_leaf *leaf)
 	if (leaf->e.global)
 		machine_find(m, ORACLE_WALK, "space %u: the leaf at %#llx is global", leaf->space,
 			     ull(leaf->va));
+	if (leaf->e.odd)
+		machine_find(m, ORACLE_WALK, "space %u: the leaf at %#llx has attributes that no "
+			     "user page may have: %#llx", leaf->space, ull(leaf->va),
+			     ull(*leaf->entry));
 }
 
 /// C1. User code writes stamps only.

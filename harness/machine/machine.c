@@ -76,6 +76,13 @@ static struct kmm_pa pa_of(uint64_t pfn)
 	return pa;
 }
 
+/// kmm refuses what it must take: a finding.
+static const char *refused(struct machine *m, const char *text)
+{
+	machine_find(m, ORACLE_MODEL, "%s", text);
+	return text;
+}
+
 /// usable A | hole | usable B, with a reserved range inside B.
 static const char *build_map(struct machine *m)
 {
@@ -94,7 +101,7 @@ static const char *build_map(struct machine *m)
 	    kmm_memmap_add(&m->memmap, pa_of(hole + HOLE_FRAMES), pa_of(end), KMM_MEM_USABLE,
 			   "high") ||
 	    kmm_memmap_add(&m->memmap, from, to, KMM_MEM_RESERVED, "firmware"))
-		return "sim: the memory map was refused";
+		return refused(m, "sim: the memory map was refused");
 	return NULL;
 }
 
@@ -145,13 +152,13 @@ static const char *build_kmm(struct machine *m)
 
 	m->meta_bytes = kmm_meta_bytes(&c);
 	if (m->meta_bytes == 0)
-		return "sim: kmm refuses this configuration";
+		return refused(m, "sim: kmm refuses this configuration");
 	if (m->meta)
 		memset(m->meta, 0, used < m->meta_room ? used : m->meta_room);
 	if (!room(&m->meta, &m->meta_room, m->meta_bytes))
 		return "sim: not enough address space";
 	if (kmm_init(&c, m->meta, &k) != KMM_OK)
-		return "sim: kmm_init failed";
+		return refused(m, "sim: kmm_init failed");
 	m->kmm = k;
 	for (unsigned i = 1; i < m->o.cpus_n; i++) {
 		m->port.cpu = i;

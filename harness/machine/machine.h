@@ -82,7 +82,7 @@ struct machine {
 
 /// Builds machine and instance; CPU 0 runs. A machine that was used before keeps its
 /// mappings and is reset; a fresh one must be all-zero.
-/// Returns NULL, or one line that says what failed.
+/// Returns NULL, or one line that says what failed; it is a finding too if kmm did.
 const char *machine_start(struct machine *m, const struct machine_options *o);
 
 /// Releases the mappings.

@@ -2,12 +2,14 @@
 ///
 /// Sources, by bit position:
 ///   x86_64   Intel SDM vol. 3, 4.5 and tables 4-15..4-20: P 0, R/W 1, U/S 2, A 5,
-///            D 6, PS 7, G 8, address 51:12, XD 63. In a 2 MiB leaf bits 20:13 and
+///            D 6, PS 7, G 8, address 51:12, XD 63; PWT 3, PCD 4, PAT 7 or 12 choose
+///            the memory type (4.9), all clear for write-back. In a 2 MiB leaf bits 20:13 and
 ///            in a 1 GiB leaf bits 29:13 are reserved (bit 12 is PAT); PS is
 ///            reserved in a PML4E. Rights are the AND of all levels (4.6.1).
 ///   AArch64  Arm ARM D8.3 (4 KiB granule, 48-bit): bits 1:0 are 11 for a table or
-///            page, 01 for a block; AP[2:1] 7:6, AF 10, nG 11, address 47:12, UXN
-///            54; in a table descriptor APTable 62:61, UXNTable 60. A block is
+///            page, 01 for a block; AttrIndx 4:2 (0 is normal memory in our MAIR), AP[2:1]
+///            7:6, SH 9:8 (11 is inner shareable), AF 10, nG 11, address 47:12, PXN 53,
+///            UXN 54; in a table descriptor APTable 62:61, UXNTable 60. A block is
 ///            allowed at lookup levels 1 and 2, ours 2 and 1.
 /// Faults that a valid entry can't outlive (reserved bits, a table outside memory)
 /// are reported as such: kmm never has a reason to write them.
@@ -23,7 +25,7 @@
 
 static struct mmu_entry decode_x86_64(unsigned level, uint64_t raw)
 {
-	struct mmu_entry e = { MMU_EMPTY, FIELD(raw, 51, 12) >> 12, MMU_RWX, false, false, false };
+	struct mmu_entry e = { .pfn = FIELD(raw, 51, 12) >> 12, .perms = MMU_RWX };
 	bool large = raw & BIT(7);
 
 	if (!(raw & BIT(0))) {
@@ -44,6 +46,7 @@ static struct mmu_entry decode_x86_64(unsigned level, uint64_t raw)
 		return e;
 	e.dirty = raw & BIT(6);
 	e.global = raw & BIT(8);
+	e.odd = raw & (BIT(3) | BIT(4) | BIT(level == 0 ? 7 : 12));
 	if (level > 0) {
 		uint64_t low = FIELD(raw, level == 1 ? 20 : 29, 13);
 
@@ -82,7 +85,8 @@ static uint8_t perms_leaf_aarch64(uint64_t raw)
 
 static struct mmu_entry decode_aarch64(unsigned level, uint64_t raw)
 {
-	struct mmu_entry e = { MMU_EMPTY, FIELD(raw, 47, 12) >> 12, MMU_RWX, true, true, false };
+	struct mmu_entry e = { .pfn = FIELD(raw, 47, 12) >> 12, .perms = MMU_RWX,
+			       .accessed = true, .dirty = true };
 	unsigned type = raw & 3u;
 
 	if (!(raw & BIT(0))) {
@@ -98,6 +102,7 @@ static struct mmu_entry decode_aarch64(unsigned level, uint64_t raw)
 	e.perms = perms_leaf_aarch64(raw);
 	e.accessed = raw & BIT(10);
 	e.global = !(raw & BIT(11));
+	e.odd = FIELD(raw, 9, 8) != FIELD(~0ull, 9, 8) || FIELD(raw, 4, 2) || !(raw & BIT(53));
 	if (level > 0 && FIELD(raw, level == 1 ? 20 : 29, 17))
 		e.kind = MMU_RESERVED;
 	return e;

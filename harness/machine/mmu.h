@@ -37,6 +37,7 @@ struct mmu_entry {
 	uint64_t pfn;   /* table's frame, or leaf's first; INVALID: its address bits */
 	uint8_t perms;  /* what it leaves of the rights from above */
 	bool accessed, dirty, global;
+	bool odd;       /* leaf: not normal coherent memory, or code to the kernel too */
 };
 
 struct mmu_entry mmu_decode(enum mmu_arch arch, unsigned level, uint64_t raw);

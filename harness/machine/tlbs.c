@@ -19,7 +19,9 @@
 ///       isn't free: frames are freed after the invalidation, not before;
 ///   R3  a valid leaf isn't given another frame while a CPU holds the old one;
 ///   R4  an access doesn't use an entry that breaks R1;
-///   R5  a resolved fault lets the access through.
+///   R5  a resolved fault lets the access through;
+///   R6  no access waits for a valid entry that only lacks its barrier: what kmm made
+///       valid is ordered before it returns.
 #include "machine/machine.h"
 #include "port/port.h"
 
@@ -385,6 +387,18 @@ bool machine_translate(struct machine *m, uint64_t va, enum kmm_access access, u
 	return true;
 }
 
+/// R6: did the current CPU fault only because a store isn't ordered yet?
+static bool faults_unordered(struct machine *m, uint64_t va, enum kmm_access access)
+{
+	struct mmu_from from = walk_start(m, m->port.cpu, va);
+	struct mmu_walk w;
+
+	if (m->unsynced_n == 0)
+		return false;
+	mmu_walk(&m->mem, &from, va, &w);
+	return w.status == MMU_OK && (mmu_need(access) & ~w.perms) == 0 && reads_unsynced(m, &w);
+}
+
 enum op_result machine_access(struct machine *m, struct kmm_space *s, uint64_t va,
 			      enum kmm_access access, uint64_t *word)
 {
@@ -407,6 +421,9 @@ enum op_result machine_access(struct machine *m, struct kmm_space *s, uint64_t v
 			return RESULT_OK;
 		}
 		m->stats.faults_n++;
+		if (faults_unordered(m, va, access))
+			machine_find(m, ORACLE_TLB, "CPU %u faults at %#llx on an entry whose store "
+				     "no barrier has ordered", m->port.cpu, ull(va));
 		switch (kmm_space_fault(s, at, access)) {
 		case KMM_FAULT_RESOLVED:
 			break;

@@ -30,7 +30,7 @@ size_t ops_insert(struct op *ops, size_t n, size_t max, size_t at, const struct 
 /// A short sequence that exercises one mechanism whole: copy-on-write from both
 /// sides, unmap seen from another CPU, blocks split and merged. Aimed at the scene
 /// of the trace so far. Returns: how many operations were written, <= OPS_MOTIF_MAX.
-#define OPS_MOTIF_MAX 24u
+#define OPS_MOTIF_MAX 40u
 struct ops_scene;
 size_t ops_motif(struct op out[OPS_MOTIF_MAX], const struct ops_scene *scene,
 		 struct ops_rng *rng);

@@ -2,6 +2,8 @@
  * single random operations would need many lucky steps. They carry no expectation:
  * the model judges what follows, as for any trace.
  */
+#include <kmm/fail.h>
+
 #include "ops/edit.h"
 #include "ops/scene.h"
 
@@ -111,10 +113,28 @@ static void split_and_merge(struct motif *m)
 		put(m, OP_FRAME_FREE, base + n + i, 0, 0, 0, 0);
 }
 
+/* Down to the last frame: large blocks, then ever smaller ones into what is left; some
+ * come back, and are taken again. */
+static void exhaust(struct motif *m)
+{
+	unsigned base = below(m, OPS_SLOTS), n = 0;
+
+	for (unsigned order = 7; order-- > 0;)
+		for (unsigned i = 0; i < 4; i++)
+			put(m, OP_FRAME_ALLOC, base + n++, order, 0, 0, 0);
+	for (unsigned i = 0; i < 4; i++)
+		put(m, OP_FRAME_FREE, base + below(m, n), 0, 0, 0, 0);
+	if (below(m, 2))
+		cpu(m, below(m, 2));
+	for (unsigned i = 0; i < 4; i++)
+		put(m, OP_FRAME_ALLOC, base + n + i, i / 2u, 0, 0, 0);
+}
+
+/* Sizes at and about the ends of size classes: powers of two, and half between. */
 static void object_churn(struct motif *m)
 {
 	unsigned base = below(m, OPS_SLOTS), n = 2 + below(m, 8);
-	unsigned bytes = 1u << (3 + below(m, 11));
+	unsigned bytes = ((2u + below(m, 2)) << (2 + below(m, 11))) - 1u + below(m, 3);
 
 	for (unsigned i = 0; i < n; i++)
 		put(m, OP_OBJECT_ALLOC, base + i, bytes, 0, 0, 0);
@@ -150,6 +170,61 @@ static void replace_the_middle(struct motif *m)
 	put(m, OP_PROTECT, m->space, m->window, m->page, m->pages, 1);
 }
 
+/* Every other page in use, so that what is dropped at once isn't one range. */
+static void scattered(struct motif *m)
+{
+	unsigned n = 4 + below(m, 16);
+
+	put(m, OP_MAP, m->space, m->window, 0, OPS_WINDOW_PAGES, 3);
+	for (unsigned i = 0; i < n; i++)
+		put(m, OP_WRITE, m->space, m->window, 2 * i, 1, i);
+	cpu(m, 1);
+	put(m, OP_READ, m->space, m->window, 0, 2 * n, 0);
+	cpu(m, below(m, 2));
+	switch (below(m, 3)) {
+	case 0:
+		put(m, OP_FORK, m->space, m->child, 0, 0, 0);
+		break;
+	case 1:
+		put(m, OP_PROTECT, m->space, m->window, 0, OPS_WINDOW_PAGES, 1);
+		break;
+	default:
+		put(m, OP_UNMAP, m->space, m->window, 0, OPS_WINDOW_PAGES, 0);
+	}
+	cpu(m, 1);
+	put(m, OP_WRITE, m->space, m->window, 0, 2 * n, below(m, 256));
+}
+
+/* Regions up to a preset's limit: each page but the first cuts one off. */
+static void many_regions(struct motif *m)
+{
+	put(m, OP_MAP, m->space, m->window, 0, OPS_WINDOW_PAGES, 3);
+	for (unsigned i = 0; i < 32; i++)
+		put(m, OP_PROTECT, m->space, m->window, 2 * i + 1, 1, 1);
+	m->window = (m->window + 1) % OPS_FIXED_WINDOWS;
+	map(m, 3);
+	put(m, OP_UNMAP, m->space, m->window, m->page + m->pages / 2u, 1, 0);
+	put(m, OP_PROTECT, m->space, m->window, m->page, 1, 1);
+}
+
+/* A space that another CPU still has loaded ends, and the next one takes its place. */
+static void respawn_elsewhere(struct motif *m)
+{
+	unsigned here = below(m, 2);
+
+	map(m, 3);
+	touch(m, OP_WRITE, m->space);
+	for (unsigned i = 0; i < 2; i++) {
+		put(m, OP_FORK, m->space, m->child, 0, 0, 0);
+		cpu(m, here + 1);
+		touch(m, i ? OP_WRITE : OP_READ, m->child);
+		if (i == 0)
+			cpu(m, here);
+		put(m, OP_EXIT, m->child, 0, 0, 0, 0);
+	}
+	touch(m, OP_READ, m->space);
+}
+
 static void grandchild(struct motif *m)
 {
 	unsigned third = (m->child + 1) % OPS_SPACES;
@@ -166,12 +241,16 @@ static void grandchild(struct motif *m)
 	put(m, OP_EXIT, third, 0, 0, 0, 0);
 }
 
+/* What only splits a region takes objects and nothing else. */
 static void fail_within(struct motif *m)
 {
+	unsigned kind = below(m, 6), class = kind < 3 ? below(m, 3) : KMM_FAIL_OBJECT;
+
+	m->pages += 2;
 	map(m, 3);
 	touch(m, OP_WRITE, m->space);
-	put(m, OP_FAIL, below(m, 3), 1 + below(m, 6), 0, 0, 0);
-	switch (below(m, 4)) {
+	put(m, OP_FAIL, class, below(m, 2) ? 1 : 1 + below(m, 6), 0, 0, 0);
+	switch (kind) {
 	case 0:
 		put(m, OP_FORK, m->space, m->child, 0, 0, 0);
 		touch(m, OP_WRITE, m->child);
@@ -181,12 +260,18 @@ static void fail_within(struct motif *m)
 		map(m, 3);
 		break;
 	case 2:
-		put(m, OP_UNMAP, m->space, m->window, m->page + 1, 1, 0);
-		break;
-	default:
 		m->page = (m->page + 32) % OPS_WINDOW_PAGES;
 		map(m, 3);
 		touch(m, OP_WRITE, m->space);
+		break;
+	case 3:
+		put(m, OP_UNMAP, m->space, m->window, m->page + 1, 1, 0);
+		break;
+	case 4:
+		put(m, OP_PROTECT, m->space, m->window, m->page + 1, 1, 1);
+		break;
+	default:
+		put(m, OP_MAP, m->space, m->window, m->page + 1, 1, 1);
 	}
 	touch(m, OP_READ, m->space);
 }
@@ -196,8 +281,9 @@ size_t ops_motif(struct op out[OPS_MOTIF_MAX], const struct ops_scene *scene,
 {
 	static void (*const motifs[])(struct motif *) = {
 		cow_both_sides, unmap_seen_elsewhere, protect_seen_elsewhere,
-		split_and_merge, object_churn, break_up_and_down,
-		replace_the_middle, grandchild, fail_within,
+		split_and_merge, exhaust, object_churn, break_up_and_down,
+		replace_the_middle, scattered, many_regions,
+		respawn_elsewhere, grandchild, fail_within,
 	};
 	struct motif m = { .out = out, .scene = scene, .rng = rng };
 	struct op fork = ops_random(OP_FORK, rng);

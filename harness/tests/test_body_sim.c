@@ -2,6 +2,8 @@
 /// spoilt behind its back.
 #include "sim_fixture.h"
 
+#include <stdlib.h>
+
 /* ---- sound runs ---- */
 
 static uint64_t forks_and_switches(const char *format, const char *preset)
@@ -302,6 +304,24 @@ static void body_sim_global_user_leaf_is_a_walk_finding(void **state)
 	}
 }
 
+static void body_sim_odd_user_leaf_is_a_walk_finding(void **state)
+{
+	static const uint64_t flips[2][4] = {
+		{ 1ull << 3, 1ull << 4, 1ull << 7, 1ull << 4 },  /* PWT, PCD, PAT */
+		{ 1ull << 2, 1ull << 8, 1ull << 9, 1ull << 53 }, /* AttrIndx, SH, PXN */
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < 8; i++) {
+		struct sim s = sim_open(sim_formats[i / 4]);
+
+		sim_all(&s, "map s0 w0 p0 +4 rw", "write s0 w0 p0 +2 v1", NULL);
+		*sim_leaf(&s, 0, 0, 1).entry ^= flips[i / 4][i % 4];
+		sim_expect(&s, ORACLE_WALK, "attributes that no user page");
+		(void)sim_close(&s);
+	}
+}
+
 static void body_sim_reserved_bits_are_a_walk_finding(void **state)
 {
 	struct sim s = two_pages();
@@ -346,6 +366,38 @@ static void body_sim_overwritten_block_is_a_contents_finding(void **state)
 	at = sim_performer(s.body)->frame[5].at;
 	at[3 * 4096] ^= 1;
 	sim_expect(&s, ORACLE_CONTENTS, "a frame block");
+	(void)sim_close(&s);
+}
+
+static void body_sim_kernel_that_reads_something_else_is_a_contents_finding(void **state)
+{
+	struct sim s = two_pages();
+
+	(void)state;
+	sim_all(&s, "read s0 w0 p0 +2", NULL);
+	sim_expect_clean(&s);
+	kmm_space_pt(sim_performer(s.body)->space[0])->last_table++; /* p1 in place of p0 */
+	(void)sim_do(&s, "read s0 w0 p0 +1");
+	sim_expect(&s, ORACLE_CONTENTS, "the kernel reads");
+	(void)sim_close(&s);
+}
+
+static void body_sim_copy_of_another_page_is_a_contents_finding(void **state)
+{
+	struct sim s = two_pages();
+	uint64_t va = ops_window_base(0);
+	uint64_t now = sim_leaf(&s, 0, 0, 0).e.pfn, other = sim_leaf(&s, 0, 0, 1).e.pfn;
+
+	(void)state;
+	sim_verify_copied(s.m, va, now);
+	sim_expect_clean(&s);
+	sim_verify_copied(s.m, va, other);
+	sim_expect(&s, ORACLE_CONTENTS, "isn't what was there before");
+	(void)sim_close(&s);
+
+	s = two_pages();
+	sim_verify_copied(s.m, va, 0);
+	sim_expect(&s, ORACLE_CONTENTS, "before: zeros");
 	(void)sim_close(&s);
 }
 
@@ -438,6 +490,22 @@ static void body_sim_panic_ends_the_instance_not_the_process(void **state)
 	sim_close_clean(&s);
 }
 
+static void body_sim_machine_that_kmm_refuses_is_a_model_finding(void **state)
+{
+	struct kmm_preset preset = *kmm_preset_find("pagemill");
+	struct machine_options o = { .preset = &preset, .format = kmm_pt_format_find("x86_64"),
+				     .cpus_n = 2, .frames_n = 512 };
+	struct machine *m = calloc(1, sizeof(*m));
+
+	(void)state;
+	assert_non_null(m);
+	preset.frame_policy = 99; /* there is none */
+	assert_non_null(machine_start(m, &o));
+	assert_int_equal(m->finding.oracle, ORACLE_MODEL);
+	machine_free(m);
+	free(m);
+}
+
 static void body_sim_endless_wait_is_a_hang(void **state)
 {
 	struct sim s = sim_open("x86_64");
@@ -485,14 +553,18 @@ int main(void)
 		cmocka_unit_test(body_sim_leaf_without_region_is_a_walk_finding),
 		cmocka_unit_test(body_sim_leaf_beyond_its_region_is_a_walk_finding),
 		cmocka_unit_test(body_sim_global_user_leaf_is_a_walk_finding),
+		cmocka_unit_test(body_sim_odd_user_leaf_is_a_walk_finding),
 		cmocka_unit_test(body_sim_reserved_bits_are_a_walk_finding),
 		cmocka_unit_test(body_sim_write_to_reserved_memory_is_a_ledger_finding),
 		cmocka_unit_test(body_sim_overwritten_block_is_a_contents_finding),
+		cmocka_unit_test(body_sim_kernel_that_reads_something_else_is_a_contents_finding),
+		cmocka_unit_test(body_sim_copy_of_another_page_is_a_contents_finding),
 		cmocka_unit_test(body_sim_page_not_zeroed_is_a_contents_finding),
 		cmocka_unit_test(body_sim_changed_state_after_a_failure_is_told),
 		cmocka_unit_test(body_sim_changed_page_after_a_failure_is_told),
 		cmocka_unit_test(body_sim_frame_left_at_the_end_is_a_leak),
 		cmocka_unit_test(body_sim_panic_ends_the_instance_not_the_process),
+		cmocka_unit_test(body_sim_machine_that_kmm_refuses_is_a_model_finding),
 		cmocka_unit_test(body_sim_endless_wait_is_a_hang),
 		cmocka_unit_test(body_sim_flipped_bit_is_noticed),
 	};

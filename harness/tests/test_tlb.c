@@ -275,6 +275,21 @@ static void tlb_arm_new_entry_needs_a_barrier(void **state)
 	sim_close_clean(&s);
 }
 
+static void tlb_arm_access_to_an_unordered_entry_is_told(void **state)
+{
+	struct sim s = with_a_page("aarch64");
+	struct ledger_leaf leaf = sim_leaf(&s, 0, 0, 0);
+
+	(void)state;
+	machine_port_tlb_page(s.m->kmm, leaf.va, false);
+	machine_port_tlb_sync(s.m->kmm);
+	machine_port_pt_store(s.m->kmm, leaf.entry, *leaf.entry);
+	(void)sim_do(&s, "read s0 w0 p0 +1");
+	assert_int_equal(s.m->finding.oracle, ORACLE_TLB);
+	assert_non_null(strstr(s.m->finding.text, "no barrier has ordered"));
+	(void)sim_close(&s);
+}
+
 static void tlb_fault_that_resolves_nothing_is_told(void **state)
 {
 	(void)state;
@@ -339,6 +354,7 @@ int main(void)
 		cmocka_unit_test(tlb_x86_invalidation_is_local),
 		cmocka_unit_test(tlb_arm_invalidation_needs_its_barriers),
 		cmocka_unit_test(tlb_arm_new_entry_needs_a_barrier),
+		cmocka_unit_test(tlb_arm_access_to_an_unordered_entry_is_told),
 		cmocka_unit_test(tlb_fault_that_resolves_nothing_is_told),
 		cmocka_unit_test(tlb_speculation_keeps_walk_caches_but_nothing_invalid),
 		cmocka_unit_test(tlb_useful_invalidations_are_counted),
