@@ -110,8 +110,8 @@ void sim_verify_copied(struct machine *m, uint64_t va, uint64_t was)
 	if (now == was || !page)
 		return;
 	if (!range_kept(page, old, 0, at) || !range_kept(page, old, at + 8u, KMM_PAGE_BYTES))
-		machine_find(m, ORACLE_CONTENTS, "a write at %#llx brought in frame %#llx, which isn't "
-			     "what was there before%s", (unsigned long long)va,
+		machine_find(m, ORACLE_CONTENTS, "a write at %#llx brought in frame %#llx, which "
+			     "isn't what was there before%s", (unsigned long long)va,
 			     (unsigned long long)now, was ? "" : ": zeros");
 }
 

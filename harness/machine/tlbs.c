@@ -422,8 +422,8 @@ enum op_result machine_access(struct machine *m, struct kmm_space *s, uint64_t v
 		}
 		m->stats.faults_n++;
 		if (faults_unordered(m, va, access))
-			machine_find(m, ORACLE_TLB, "CPU %u faults at %#llx on an entry whose store "
-				     "no barrier has ordered", m->port.cpu, ull(va));
+			machine_find(m, ORACLE_TLB, "CPU %u faults at %#llx on an entry whose "
+				     "store no barrier has ordered", m->port.cpu, ull(va));
 		switch (kmm_space_fault(s, at, access)) {
 		case KMM_FAULT_RESOLVED:
 			break;

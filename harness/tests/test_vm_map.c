@@ -259,6 +259,24 @@ static void vm_brk_grows_shrinks_and_reports_bytes(void **state)
 	fixture_stop(&f);
 }
 
+static void vm_brk_next_to_equal_mappings_stays_apart(void **state)
+{
+	struct fixture f;
+	struct kmm_va now, stack = va_at(BASE + 4 * PAGE);
+
+	(void)state;
+	fixture_start_plain(&f);
+	assert_int_equal(map_at(f.s, BASE + 3 * PAGE, 1, RW), KMM_OK);
+	assert_int_equal(kmm_space_brk_init(f.s, va_at(BASE)), KMM_OK);
+	assert_int_equal(kmm_space_brk(f.s, va_at(BASE + 3 * PAGE), &now), KMM_OK);
+	assert_int_equal(kmm_space_map(f.s, &stack, PAGE, RW, KMM_MAP_FIXED | KMM_MAP_STACK),
+			 KMM_OK);
+	assert_regions(f.s, (struct region_row[]){ { BASE, BASE + 3 * PAGE, RW },
+						   { BASE + 3 * PAGE, BASE + 4 * PAGE, RW },
+						   { BASE + 4 * PAGE, BASE + 5 * PAGE, RW } }, 3);
+	fixture_stop(&f);
+}
+
 static void vm_no_user_space_is_unsupported(void **state)
 {
 	struct fixture f;
@@ -483,6 +501,7 @@ int main(void)
 		cmocka_unit_test(vm_protect_none_keeps_contents),
 		cmocka_unit_test(vm_limit_counts_regions_after_the_change),
 		cmocka_unit_test(vm_brk_grows_shrinks_and_reports_bytes),
+		cmocka_unit_test(vm_brk_next_to_equal_mappings_stays_apart),
 		cmocka_unit_test(vm_no_user_space_is_unsupported),
 		cmocka_unit_test(vm_random_changes_equal_a_map_of_pages),
 		cmocka_unit_test(vm_failed_change_leaves_all_as_it_was),
