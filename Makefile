@@ -11,6 +11,8 @@ OPS_SRC     := $(wildcard harness/ops/*.c)
 MODEL_SRC   := $(wildcard harness/model/*.c)
 RUN_SRC     := $(wildcard harness/run/*.c)
 MACHINE_SRC := $(wildcard harness/machine/*.c)
+SCHED_SRC   := $(wildcard harness/sched/*.c)
+LITMUS_SRC  := $(wildcard harness/litmus/*.c)
 THREADS_SRC := harness/threads/threads.c
 STORE_SRC   := $(wildcard bench/*.c)
 HOST_SRC    := $(wildcard bench/host/*.c)
@@ -26,6 +28,8 @@ ISA    := $(if $(filter x86_64,$(shell uname -m)),-march=x86-64-v2)
 #   test   threads, all assertions, ASan and UBSan, for unit tests
 #   sim    the simulated machine, for the command line
 #   asan   the same under ASan and UBSan
+# MMFLAGS_ are for the code under test alone: they make its plain memory accesses visible
+# to harness/sched/race.c, whose runtime takes the place of the compiler's.
 FLAVOURS   := host test sim asan plain
 CC_host    := gcc
 FLAGS_host := -O2 $(ISA) -Iharness/threads -DKMM_CONFIG_ASSERT=0
@@ -35,16 +39,29 @@ CC_plain   := gcc
 FLAGS_plain := -O1 -Iharness/threads -DKMM_CONFIG_ASSERT=2 -DKMM_CONFIG_FAIL=1
 CC_sim     := gcc
 FLAGS_sim  := -O2 -Iharness/machine
-CC_asan    := gcc
+MMFLAGS_sim := -fsanitize=thread -Wno-tsan -Wno-unknown-warning-option
+CC_asan    := clang
 FLAGS_asan := -O1 $(SAN) -Iharness/machine
+MMFLAGS_asan := -fsanitize-coverage=func,trace-loads,trace-stores -finstrument-functions-after-inlining
+TELL_asan := __asan_
 
 BENCH_FLAGS := $(FLAGS_host)
 STORE_DEFS  := -DBENCH_FLAGS='"$(strip $(BENCH_FLAGS))"'
 
+# Code whose plain accesses are watched. clang copies structs by calling memcpy, of which
+# nobody is told: TELL_ is the prefix of the names that become our own (plain: none).
+# kmm's own checks aren't: nothing else runs beside them, and they read everything.
+WATCHED := mm/% harness/litmus/clients_% harness/tests/race_client.c
+watched = $(filter-out mm/%/check.c,$(filter $(WATCHED),$(1)))
+tell = $(if $(TELL_$(1)),&& objcopy $(foreach f,memcpy memmove memset,\
+	--redefine-sym $(TELL_$(1):plain=)$(f)=__tsan_$(f)) $(2))
+
 define flavour_rules
 $(B)/$(1)/%.o: %.c | setup
 	@mkdir -p $$(@D)
-	$$(Q)$$(CC_$(1)) $$(COMMON) $$(FLAGS_$(1)) $$(if $$(filter bench/%,$$<),$$(STORE_DEFS)) -c $$< -o $$@
+	$$(Q)$$(CC_$(1)) $$(COMMON) $$(FLAGS_$(1)) $$(if $$(call watched,$$<),$$(MMFLAGS_$(1))) \
+		$$(if $$(filter bench/%,$$<),$$(STORE_DEFS)) -c $$< -o $$@ \
+		$$(if $$(call watched,$$<),$$(call tell,$(1),$$@))
 endef
 $(foreach f,$(FLAVOURS),$(eval $(call flavour_rules,$(f))))
 objects = $(patsubst %.c,$(B)/$(1)/%.o,$(2))
@@ -54,7 +71,7 @@ Q := $(if $(V),,@)
 
 # ---- programs ------------------------------------------------------------------
 
-CLI_SRC := $(MM_SRC) $(MACHINE_SRC) $(OPS_SRC) $(MODEL_SRC) $(RUN_SRC) $(STORE_SRC)
+CLI_SRC := $(MM_SRC) $(MACHINE_SRC) $(SCHED_SRC) $(LITMUS_SRC) $(OPS_SRC) $(MODEL_SRC) $(RUN_SRC) $(STORE_SRC)
 
 include harness/threads/files.mk
 
@@ -79,16 +96,17 @@ $(B)/%/schema.o: $(B)/schema.c
 
 # ---- unit tests ------------------------------------------------------------------
 
-# Tests of the simulated machine and of what runs on it use its port; the
-# others run on host threads.
-SIM_TESTS     := $(filter $(patsubst %,harness/tests/test_%.c,mmu tlb blocks body_sim ops model player trace), \
-                   $(wildcard harness/tests/test_*.c))
+# Tests of mm's own units run on host threads; those of the bench on the simulated
+# machine's port.
+THREADS_TESTS := $(foreach t,frame% kmalloc memmap object pt_% slab tree vm_%, \
+                   $(filter harness/tests/test_$(t).c,$(wildcard harness/tests/test_*.c))) \
+                 $(wildcard harness/tests/conformance_*.c)
 STORE_TESTS   := $(wildcard harness/tests/test_store*.c)
-THREADS_TESTS := $(filter-out $(SIM_TESTS) $(STORE_TESTS),$(wildcard harness/tests/test_*.c harness/tests/conformance_*.c))
+SIM_TESTS     := $(filter-out $(THREADS_TESTS) $(STORE_TESTS),$(wildcard harness/tests/test_*.c))
 TESTS := $(patsubst harness/tests/%.c,$(B)/tests/%,$(SIM_TESTS) $(STORE_TESTS) $(THREADS_TESTS))
 PLAIN_TESTS := $(patsubst harness/tests/%.c,$(B)/plain/tests/%,$(THREADS_TESTS))
 
-SIM_LIB := $(filter-out $(CLI_MAIN),$(MM_SRC) $(MACHINE_SRC) $(OPS_SRC) $(MODEL_SRC) $(RUN_SRC))
+SIM_LIB := $(filter-out $(CLI_MAIN),$(MM_SRC) $(MACHINE_SRC) $(SCHED_SRC) $(LITMUS_SRC) $(OPS_SRC) $(MODEL_SRC) $(RUN_SRC))
 
 $(B)/test/libthreads.a: $(call objects,test,$(MM_SRC) $(THREADS_SRC))
 $(B)/plain/libthreads.a: $(call objects,plain,$(MM_SRC) $(THREADS_SRC))
@@ -103,7 +121,8 @@ $(patsubst harness/tests/%.c,$(B)/tests/%,$(THREADS_TESTS)): $(B)/tests/%: $(B)/
 $(patsubst harness/tests/%.c,$(B)/tests/%,$(SIM_TESTS) $(STORE_TESTS)): $(B)/tests/%: $(B)/asan/harness/tests/%.o $(B)/asan/libsim.a
 	@mkdir -p $(@D)
 	@echo "  $@" >&2
-	$(Q)$(CC_asan) $(FLAGS_asan) $< -Wl,--whole-archive $(word 2,$^) -Wl,--no-whole-archive -lcmocka -lsqlite3 -o $@
+	$(Q)$(CC_asan) $(FLAGS_asan) $(filter %.o,$^) -Wl,--whole-archive $(filter %.a,$^) -Wl,--no-whole-archive -lcmocka -lsqlite3 -o $@
+$(B)/tests/test_stack: $(B)/asan/harness/tests/race_client.o
 $(PLAIN_TESTS): $(B)/plain/tests/%: $(B)/plain/harness/tests/%.o $(B)/plain/libthreads.a
 	@mkdir -p $(@D)
 	@echo "  $@" >&2
@@ -114,6 +133,7 @@ $(PLAIN_TESTS): $(B)/plain/tests/%: $(B)/plain/harness/tests/%.o $(B)/plain/libt
 -include kernel-glue/build.mk
 include harness/example/files.mk
 -include fuzz/files.mk
+include harness/tests/files.mk
 
 # ---- doors ---------------------------------------------------------------------------
 
@@ -128,7 +148,7 @@ setup: ## install the Debian packages that are missing
 
 all: setup ## build everything
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) everything
-everything: $(PROGRAMS) $(TESTS) $(PLAIN_TESTS) kernels fuzzers library
+everything: $(PROGRAMS) $(TESTS) $(PLAIN_TESTS) tsan-tests kernels fuzzers library
 .PHONY: everything
 
 test: all ## everything that must hold; ends with "N passed, N failed"

@@ -49,12 +49,33 @@ static bool number(const char *text, uint64_t *out)
 	return text[0] >= '0' && text[0] <= '9' && *end == '\0';
 }
 
+/// Does the line begin with this word?
+static bool begins(const char *line, const char *word)
+{
+	size_t n = strlen(word);
+
+	return strncmp(line, word, n) == 0 && (line[n] == ' ' || line[n] == '\n' || !line[n]);
+}
+
+/// Rows that only say in which order things happened are no operations.
+static bool is_operation(const char *line)
+{
+	static const char *const others[] = { "pagemill", "switch", "defer", "stale", "walk" };
+
+	if (line[0] < 'a' || line[0] > 'z')
+		return false;
+	for (unsigned i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (begins(line, others[i]))
+			return false;
+	return true;
+}
+
 static unsigned operations_in(const char *trace)
 {
 	unsigned n = 0;
 
 	for (const char *at = trace; at && *at; at = strchr(at, '\n'), at += at != NULL)
-		n += at[0] >= 'a' && at[0] <= 'z' && strncmp(at, "pagemill", 8) != 0;
+		n += is_operation(at);
 	return n;
 }
 

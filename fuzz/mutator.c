@@ -5,6 +5,9 @@
  * libFuzzer links this file into the target. AFL++ loads it as a shared library and is
  * told to use nothing else (AFL_CUSTOM_MUTATOR_ONLY). Both give a random number per
  * call; everything else follows from it and the input.
+ *
+ * A concurrent section's schedule is its seed, which is an operand like any other; a part
+ * of the mutations changes nothing else, since no coverage tells one order from another.
  */
 #include "fuzz/mutator.h"
 
@@ -16,6 +19,7 @@
 #include "ops/rng.h"
 
 #define HEADER_ODDS 24u /* one mutation in so many changes the configuration */
+#define RESEED_ODDS 3u  /* of those with a concurrent section: only its schedule */
 
 static size_t ops_room(size_t room)
 {
@@ -23,6 +27,27 @@ static size_t ops_room(size_t room)
 	size_t fit = left / sizeof(struct op);
 
 	return fit < INPUT_OPS_MAX ? fit : INPUT_OPS_MAX;
+}
+
+/* Gives one section another schedule and leaves the operations alone: which of many
+ * orders shows a race is found by trying. Returns: whether there is a section */
+static bool reseed(struct input *in, struct ops_rng *rng)
+{
+	size_t sections = 0, nth;
+
+	for (size_t i = 0; i < in->ops_n; i++)
+		sections += in->ops[i].code == OP_TOGETHER;
+	if (sections == 0)
+		return false;
+	nth = ops_rng_below(rng, (uint32_t)sections);
+	for (size_t i = 0; i < in->ops_n; i++) {
+		if (in->ops[i].code != OP_TOGETHER || nth-- != 0)
+			continue;
+		in->ops[i].arg[0] = (uint16_t)ops_rng_next(rng);
+		in->ops[i].arg[1] = (uint16_t)ops_rng_next(rng);
+		in->ops[i] = ops_normalise(in->ops[i]);
+	}
+	return true;
 }
 
 size_t mutate(uint8_t *data, size_t bytes, size_t room, uint64_t seed)
@@ -38,7 +63,8 @@ size_t mutate(uint8_t *data, size_t bytes, size_t room, uint64_t seed)
 		in.ops_n = max;
 	if (ops_rng_below(&rng, HEADER_ODDS) == 0)
 		in.header[ops_rng_below(&rng, 2)] = (uint8_t)ops_rng_next(&rng);
-	in.ops_n = ops_edit(in.ops, in.ops_n, max, &rng);
+	if (ops_rng_below(&rng, RESEED_ODDS) != 0 || !reseed(&in, &rng))
+		in.ops_n = ops_edit(in.ops, in.ops_n, max, &rng);
 	return input_encode(&in, data, room);
 }
 

@@ -93,6 +93,8 @@ enum op_result block_frame_free(struct performer *p, unsigned slot)
 	if (e != KMM_OK)
 		return perform_result(e);
 	p->frames &= ~(1ull << slot);
+	if (sound && p->together) /* by now it may be someone else's */
+		return intact ? RESULT_OK : RESULT_CORRUPT;
 	if (!sound || !refused(p, kmm_frame_free(p->k, b->pfn, b->order), KMM_EDOUBLEFREE,
 			       "freeing a block twice"))
 		return RESULT_ERROR;
@@ -197,6 +199,8 @@ enum op_result block_object_free(struct performer *p, unsigned slot)
 	if (e != KMM_OK)
 		return perform_result(e);
 	p->objects &= ~(1ull << slot);
+	if (sound && p->together)
+		return intact ? RESULT_OK : RESULT_CORRUPT;
 	if (!sound || !refused(p, kmm_free(p->k, b->at), KMM_EDOUBLEFREE,
 			       "freeing an object twice"))
 		return RESULT_ERROR;

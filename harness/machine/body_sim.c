@@ -1,16 +1,11 @@
-/// kmm on the simulated machine.
+/// kmm on the simulated machine: operations one by one. (Several at once: section.c.
+/// How user memory is reached: ways.c.)
 ///
 /// An operation runs under machine_guard: a panic, a failed assertion or an endless
 /// wait becomes a finding, and the instance is dead from then on. After each user
 /// operation every CPU with a root loaded looks at a few pages, as speculation
 /// would, so that CPUs which only lazily keep a root hold entries too. An exit leaves
 /// such CPUs to kmm.
-///
-/// On every KERNEL_EVERY-th page the kernel's way into user memory takes part: it writes
-/// the first stamp in the user's place, and reads after the user has read.
-///
-/// A write that brings in another frame (a first touch, a copy) must leave the rest of
-/// the page as it was: looked at word by word, right after the fault.
 ///
 /// A failed operation must leave the visible state as it was (ORACLE_UNCHANGED):
 /// always checked are the numbers of frames in use, spaces, regions and live
@@ -26,16 +21,6 @@
 #include <string.h>
 
 #define LOOKS_N 3u
-#define KERNEL_EVERY 4u /* pages of which the kernel accesses one too */
-
-struct body {
-	struct machine m;
-	struct performer p;
-	struct ledger l;
-	uint64_t digest;
-	bool digest_valid; /* it is of the state before the last operation */
-	bool was_thorough; /* the last verification */
-};
 
 static _Thread_local struct body *spare;
 
@@ -53,114 +38,6 @@ struct ledger *sim_ledger(struct body *b)
 {
 	return &b->l;
 }
-
-/* ---- ways ---- */
-
-/// The kernel writes where the user was about to, as a system call would. False:
-/// not this time, or it was refused, and the user's own access tells why.
-static bool kernel_writes(const struct body *b, struct kmm_space *s, uint64_t va,
-			  const uint64_t *word)
-{
-	struct kmm_va at = { va };
-	bool first = va % KMM_PAGE_BYTES == ops_stamp_offset[0];
-
-	/* An injected failure that the kernel met would be gone for the user. */
-	return !b->p.fail_armed && first && (va >> KMM_PAGE_LG2) % KERNEL_EVERY == 0 &&
-	       kmm_space_write(s, at, word, sizeof(*word)) == sizeof(*word);
-}
-
-/// The kernel reads what the user has just read.
-static void kernel_reads(struct machine *m, struct kmm_space *s, uint64_t va, uint64_t word)
-{
-	struct kmm_va at = { va };
-	uint64_t seen = 0;
-
-	if ((va >> KMM_PAGE_LG2) % KERNEL_EVERY != 0 || va % KMM_PAGE_BYTES != ops_stamp_offset[1])
-		return;
-	if (kmm_space_read(s, at, &seen, sizeof(seen)) != sizeof(seen) || seen != word)
-		machine_find(m, ORACLE_CONTENTS, "at %#llx the kernel reads %#llx, the user %#llx",
-			     (unsigned long long)va, (unsigned long long)seen,
-			     (unsigned long long)word);
-}
-
-/// The frame that the tables name for va now; 0: none.
-static uint64_t frame_behind(const struct machine *m, uint64_t va)
-{
-	struct mmu_from from = { m->cpu[m->port.cpu].root, MMU_LEVELS - 1u, MMU_RWX };
-	struct mmu_walk w;
-
-	mmu_walk(&m->mem, &from, va, &w);
-	return w.status == MMU_OK && w.level == 0 ? w.pfn : 0;
-}
-
-/// [from, to) of a page equals the old page's, or is zero if there was none.
-static bool range_kept(const char *page, const char *old, uint64_t from, uint64_t to)
-{
-	static const char zeros[KMM_PAGE_BYTES];
-
-	return memcmp(page + from, (old ? old : zeros) + from, to - from) == 0;
-}
-
-void sim_verify_copied(struct machine *m, uint64_t va, uint64_t was)
-{
-	uint64_t now = frame_behind(m, va), at = va % KMM_PAGE_BYTES;
-	const char *page = (const char *)mmu_table(&m->mem, now);
-	const char *old = was ? (const char *)mmu_table(&m->mem, was) : NULL;
-
-	if (now == was || !page)
-		return;
-	if (!range_kept(page, old, 0, at) || !range_kept(page, old, at + 8u, KMM_PAGE_BYTES))
-		machine_find(m, ORACLE_CONTENTS, "a write at %#llx brought in frame %#llx, which "
-			     "isn't what was there before%s", (unsigned long long)va,
-			     (unsigned long long)now, was ? "" : ": zeros");
-}
-
-static enum op_result way_access(void *ctx, struct kmm_space *s, uint64_t va,
-				 enum kmm_access access, uint64_t *word)
-{
-	struct body *b = ctx;
-	bool write = access == KMM_ACCESS_WRITE;
-	uint64_t was = write ? frame_behind(&b->m, va) : 0;
-	enum op_result r = RESULT_OK;
-
-	if (!write || !kernel_writes(b, s, va, word))
-		r = machine_access(&b->m, s, va, access, word);
-	if (r == RESULT_OK && write)
-		sim_verify_copied(&b->m, va, was);
-	else if (r == RESULT_OK)
-		kernel_reads(&b->m, s, va, *word);
-	return r;
-}
-
-static void way_touch(void *ctx, const void *at, uint64_t bytes)
-{
-	struct body *b = ctx;
-
-	machine_touch(&b->m, at, bytes);
-}
-
-static void way_leave(void *ctx, struct kmm_space *s)
-{
-	(void)ctx;
-	(void)s; /* between operations a CPU only has it loaded, and kmm must see to that */
-}
-
-static void way_cpu(void *ctx, unsigned cpu)
-{
-	struct body *b = ctx;
-
-	machine_switch(&b->m, cpu);
-}
-
-static void way_complain(void *ctx, enum oracle oracle, const char *text)
-{
-	struct body *b = ctx;
-
-	machine_find(&b->m, oracle, "%s", text);
-}
-
-static const struct perform_ways ways = { way_access, way_touch, way_leave, way_cpu,
-					  way_complain };
 
 /* ---- start ---- */
 
@@ -191,7 +68,7 @@ static void start_guarded(void *ctx)
 	if (c->error)
 		return;
 	verify_managed(&b->m);
-	if (perform_start(&b->p, b->m.kmm, &ways, b, c->o->cpus_n) != KMM_OK)
+	if (perform_start(&b->p, b->m.kmm, &sim_ways, b, c->o->cpus_n) != KMM_OK)
 		c->error = "sim: no memory for the first address space";
 	else if (!ledger_start(&b->l, &b->m, &b->p))
 		c->error = "sim: no memory for the ledger";
@@ -292,7 +169,8 @@ static void perform_guarded(void *ctx)
 	struct perform_call *c = ctx;
 
 	perform(&c->b->p, c->op, c->names, c->out);
-	if (c->op->code == OP_FRAME_ALLOC && c->out->result == RESULT_NOMEM && !c->b->p.injected)
+	if (c->op->code == OP_FRAME_ALLOC && c->out->result == RESULT_NOMEM &&
+	    !c->b->p.turn.injected)
 		verify_drained(c->b);
 	if (ops_table[c->op->code].side == OP_USER && c->b->p.space[0])
 		speculate(c->b, c->op);
@@ -338,11 +216,11 @@ static void verify_guarded(void *ctx)
 
 	machine_verify_tlbs(&b->m);
 	verify_roots(b);
-	if (c->failed && perform_is_atomic(b->p.last_code)) {
+	if (c->failed && perform_is_atomic(b->p.turn.last_code)) {
 		perform_verify_unchanged(&b->p);
 		if (c->thorough && b->digest_valid && ledger_digest(&b->l) != b->digest)
 			machine_find(&b->m, ORACLE_UNCHANGED, "%s failed, but regions or pages "
-				     "changed", ops_table[b->p.last_code].text);
+				     "changed", ops_table[b->p.turn.last_code].text);
 	}
 	if (!c->thorough)
 		return;
@@ -369,7 +247,7 @@ static void sim_verify(struct body *b, bool thorough, bool failed, struct findin
 
 static bool sim_injected(struct body *b)
 {
-	return b->p.injected;
+	return b->p.turn.injected;
 }
 
 /* ---- finish ---- */
@@ -403,6 +281,7 @@ const struct body_class body_sim = {
 	.start = sim_start,
 	.perform = sim_perform,
 	.verify = sim_verify,
+	.together = sim_together,
 	.injected = sim_injected,
 	.finish = sim_finish,
 	.flip = sim_flip,

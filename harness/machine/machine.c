@@ -6,17 +6,19 @@
 ///
 ///   machine.c  memory map, reset, CPUs, panics       mmu.c   the table walker
 ///   port.c     what kmm calls                        tlb.c   a TLB's storage
-///   tlbs.c     accesses, invalidations, their rules  ledger.c  who owns each frame
+///   tlbs.c     invalidations, and their rules        access.c  translating, and its rules
+///   crew.c     CPUs that run at once                 ledger.c  who owns each frame
 ///
 /// Memory: one arena at a fixed address, so that two runs of a trace see the same
 /// pointers. Its physical base is neither zero nor aligned, the map has a hole and
 /// a reserved range with unaligned ends, and every byte starts as junk.
 ///   I1  a group of frames whose `touched` byte is 0 holds junk only; so a reset
 ///       costs what was used.
-///   I2  one CPU runs at a time; the others are between operations, interrupts on.
+///   I2  one CPU runs at a time; the others are between operations, interrupts on. Only
+///       in a run (crew.c) may they stand anywhere.
 ///   I3  the first finding is kept, later ones follow from it.
 ///   I4  after a panic nothing calls into the instance: start resets it.
-/// Limits: MACHINE_CPUS_MAX CPUs; CPUs are switched between operations only.
+/// Limits: MACHINE_CPUS_MAX CPUs.
 #include "machine/machine.h"
 
 #include <stdarg.h>
@@ -171,16 +173,18 @@ static const char *build_kmm(struct machine *m)
 static void reset_cpus(struct machine *m)
 {
 	for (unsigned i = 0; i < MACHINE_CPUS_MAX; i++) {
+		struct machine_cpu *cpu = &m->cpu[i];
+
 		m->port.irq_off[i] = false;
 		m->port.block[i] = NULL;
-		m->cpu[i].loaded = false;
-		m->cpu[i].root = 0;
-		tlb_clear(&m->cpu[i].tlb);
+		cpu->loaded = false;
+		cpu->root = 0;
+		tlb_clear(&cpu->tlb);
+		cpu->queue_n = cpu->unsynced_n = 0;
+		cpu->store_unordered = false;
 	}
 	m->port.cpu = 0;
 	m->port.cycles = 0;
-	m->queue_n = m->unsynced_n = 0;
-	m->store_unordered = false;
 }
 
 const char *machine_start(struct machine *m, const struct machine_options *o)
@@ -217,6 +221,7 @@ void machine_free(struct machine *m)
 		munmap(m->port.arena, m->arena_room);
 	if (m->meta)
 		munmap(m->meta, m->meta_room);
+	crew_free(&m->crew);
 	memset(m, 0, sizeof(*m));
 	if (machine_current == m)
 		machine_current = NULL;
@@ -225,6 +230,19 @@ void machine_free(struct machine *m)
 void machine_switch(struct machine *m, unsigned cpu)
 {
 	m->port.cpu = cpu;
+}
+
+/// Out of a run nothing is jumped over: its fibers are left as they are.
+_Noreturn void machine_escape(struct machine *m)
+{
+	if (m->crew.sched) {
+		sched_on = m->crew.sched;
+		sched_stop(sched_on);
+	}
+	if (m->armed)
+		longjmp(m->escape, 1);
+	fprintf(stderr, "sim: %s\n", m->finding.text);
+	__builtin_trap();
 }
 
 bool machine_guard(struct machine *m, void (*fn)(void *ctx), void *ctx)
@@ -254,6 +272,8 @@ void machine_find(struct machine *m, enum oracle oracle, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(m->finding.text, sizeof(m->finding.text), fmt, ap);
 	va_end(ap);
+	if (m->crew.sched)
+		machine_escape(m);
 }
 
 void machine_touch(struct machine *m, const void *at, uint64_t bytes)
@@ -277,8 +297,17 @@ bool machine_usable(const struct machine *m, uint64_t pfn)
 bool machine_frame_free(struct machine *m, uint64_t pfn)
 {
 	struct kmm_pfn f = { pfn };
+	struct crew_look l;
+	bool allocated;
 
-	return !machine_usable(m, pfn) || !kmm_frame_is_allocated(m->kmm, f);
+	if (!machine_usable(m, pfn))
+		return true;
+	if (!SCHED_RUNS())
+		return !kmm_frame_is_allocated(m->kmm, f);
+	l = crew_look_begin(m);
+	allocated = kmm_frame_is_allocated(m->kmm, f);
+	crew_look_end(l);
+	return !allocated;
 }
 
 static bool junk_only(const char *at, uint64_t bytes)

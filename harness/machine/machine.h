@@ -1,5 +1,5 @@
-/// The simulated machine: physical memory, CPUs that take turns between
-/// operations, an MMU over the real table bytes, and TLBs that keep what they hold
+/// The simulated machine: physical memory, CPUs that take turns between operations or
+/// run at once, an MMU over the real table bytes, and TLBs that keep what they hold
 /// until it is invalidated. machine.c holds the theory.
 #ifndef MACHINE_H
 #define MACHINE_H
@@ -8,6 +8,7 @@
 
 #include <kmm/kmm.h>
 
+#include "machine/crew.h"
 #include "machine/mmu.h"
 #include "machine/tlb.h"
 #include "port/local.h"
@@ -44,6 +45,12 @@ struct machine_pending {
 	bool early; /* issued before the entry's store was ordered: it may refill */
 };
 
+/// A store that no barrier of its CPU has followed yet (broadcast only).
+struct machine_unsynced {
+	uint64_t *entry;
+	uint64_t before; /* what stood there */
+};
+
 /// Frames of the arena that the memory map doesn't give out.
 struct machine_gap {
 	uint64_t first_pfn, end_pfn;
@@ -53,6 +60,11 @@ struct machine_cpu {
 	uint64_t root; /* frame of the loaded root */
 	bool loaded;
 	struct tlb tlb;
+	struct machine_pending queue[MACHINE_QUEUE];
+	unsigned queue_n;
+	struct machine_unsynced unsynced[MACHINE_UNSYNCED];
+	unsigned unsynced_n;
+	bool store_unordered; /* an entry store since its last barrier */
 };
 
 struct machine {
@@ -66,11 +78,7 @@ struct machine {
 	uint64_t meta_bytes;
 	uint64_t meta_room, arena_room; /* bytes of the mappings; they outlive a reset */
 	struct machine_cpu cpu[MACHINE_CPUS_MAX];
-	struct machine_pending queue[MACHINE_QUEUE];
-	unsigned queue_n;
-	uint64_t *unsynced[MACHINE_UNSYNCED];
-	unsigned unsynced_n;
-	bool store_unordered; /* an entry store since the last barrier */
+	struct crew crew;     /* what there is only while CPUs run at once */
 	unsigned spins;       /* waits within this operation */
 	uint64_t random, adversary;
 	struct finding finding; /* the first one */
@@ -95,9 +103,13 @@ void machine_switch(struct machine *m, unsigned cpu);
 /// and the instance dead.
 bool machine_guard(struct machine *m, void (*fn)(void *ctx), void *ctx);
 
-/// Records a finding, unless there is one already.
+/// Records a finding, unless there is one already. While CPUs run at once the first
+/// one ends the run, and this doesn't return.
 void machine_find(struct machine *m, enum oracle oracle, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/// Nothing can go on in this operation: back to machine_guard, or out of the run.
+_Noreturn void machine_escape(struct machine *m);
 
 /// Someone outside kmm will write these bytes of physical memory.
 void machine_touch(struct machine *m, const void *at, uint64_t bytes);
@@ -109,6 +121,9 @@ enum op_result machine_access(struct machine *m, struct kmm_space *s, uint64_t v
 
 /// Translates as the current CPU would. Returns false on a fault.
 bool machine_translate(struct machine *m, uint64_t va, enum kmm_access access, uint64_t *pa);
+
+/// One CPU's walker looks at va. Returns whether it had to.
+bool machine_look_at(struct machine *m, unsigned cpu, uint64_t va);
 
 /// Each CPU with a root loaded looks at va, as hardware may at any time.
 void machine_speculate(struct machine *m, uint64_t va);
@@ -122,7 +137,7 @@ void machine_verify_gaps(struct machine *m);
 /// Usable memory, as the map that was handed to kmm says?
 bool machine_usable(const struct machine *m, uint64_t pfn);
 
-/// Is the frame free as far as kmm knows?
+/// Is the frame free as far as kmm knows? Passes no point.
 bool machine_frame_free(struct machine *m, uint64_t pfn);
 
 /// A number for the adversary's choices.

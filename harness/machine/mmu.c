@@ -133,8 +133,10 @@ static bool user_address(enum mmu_arch arch, uint64_t va)
 	return va >> (arch == MMU_X86_64 ? 47 : 48) == 0;
 }
 
-void mmu_walk(const struct mmu_memory *mem, const struct mmu_from *from, uint64_t va,
-	      struct mmu_walk *w)
+/// `hooked` is a constant: most walks read plain memory, and there are many.
+static inline __attribute__((always_inline)) void
+walk(const struct mmu_memory *mem, const struct mmu_from *from, uint64_t va, struct mmu_walk *w,
+     const bool hooked)
 {
 	uint64_t table = from->table;
 	uint8_t perms = from->perms;
@@ -157,7 +159,9 @@ void mmu_walk(const struct mmu_memory *mem, const struct mmu_from *from, uint64_
 			w->status = MMU_BAD;
 			return;
 		}
-		e = mmu_decode(mem->arch, level, __atomic_load_n(&slots[slot], __ATOMIC_ACQUIRE));
+		w->raw[level] = hooked ? from->read(from->ctx, &slots[slot]) :
+					     __atomic_load_n(&slots[slot], __ATOMIC_ACQUIRE);
+		e = mmu_decode(mem->arch, level, w->raw[level]);
 		perms &= e.perms;
 		table = e.pfn;
 		if (e.kind == MMU_LEAF) {
@@ -176,6 +180,15 @@ void mmu_walk(const struct mmu_memory *mem, const struct mmu_from *from, uint64_
 	}
 }
 
+void mmu_walk(const struct mmu_memory *mem, const struct mmu_from *from, uint64_t va,
+	      struct mmu_walk *w)
+{
+	if (from->read)
+		walk(mem, from, va, w, true);
+	else
+		walk(mem, from, va, w, false);
+}
+
 void mmu_mark(const struct mmu_memory *mem, const struct mmu_walk *w, bool write)
 {
 	if (mem->arch != MMU_X86_64)
@@ -185,6 +198,9 @@ void mmu_mark(const struct mmu_memory *mem, const struct mmu_walk *w, bool write
 		uint64_t *entry = &slots[(w->source[level] & (KMM_PAGE_BYTES - 1u)) / 8u];
 		uint64_t bits = BIT(5) | (write && level == w->level ? BIT(6) : 0);
 
-		__atomic_fetch_or(entry, bits, __ATOMIC_ACQ_REL);
+		uint64_t now = __atomic_load_n(entry, __ATOMIC_RELAXED);
+
+		if (((now ^ w->raw[level]) & ~(BIT(5) | BIT(6))) == 0)
+			__atomic_fetch_or(entry, bits, __ATOMIC_ACQ_REL);
 	}
 }

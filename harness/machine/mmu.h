@@ -53,6 +53,9 @@ struct mmu_from {
 	uint64_t table; /* frame */
 	unsigned level; /* of the entries in that table */
 	uint8_t perms;
+	/// How an entry is read; NULL: as it stands in memory.
+	uint64_t (*read)(void *ctx, const uint64_t *entry);
+	void *ctx;
 };
 
 struct mmu_walk {
@@ -63,6 +66,7 @@ struct mmu_walk {
 	uint8_t perms;                   /* zero without a leaf */
 	bool dirty, global;
 	uint64_t source[MMU_LEVELS];     /* by level: physical address of the entry read */
+	uint64_t raw[MMU_LEVELS];        /* by level: what was read there */
 	uint64_t table[MMU_LEVELS];      /* by level l < from: frame of the table read there */
 	uint8_t table_perms[MMU_LEVELS]; /* rights on entering that table */
 };
@@ -72,7 +76,8 @@ void mmu_walk(const struct mmu_memory *mem, const struct mmu_from *from, uint64_
 	      struct mmu_walk *w);
 
 /// What hardware writes back after a walk that ended MMU_OK: x86 sets the accessed
-/// bit of each entry read, and the dirty bit of the leaf for a write.
+/// bit of each entry read, and the dirty bit of the leaf for a write. An entry that has
+/// changed since it was read is left alone: the bits were set before the change.
 void mmu_mark(const struct mmu_memory *mem, const struct mmu_walk *w, bool write);
 
 /// The right an access needs.

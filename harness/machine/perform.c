@@ -52,7 +52,20 @@ static struct kmm_va page_va(const struct performer *p, unsigned space, unsigned
 	return va;
 }
 
+static void enter(struct performer *p, bool begin)
+{
+	if (p->ways->call)
+		p->ways->call(p->ctx, begin);
+}
+
 /* ---- address spaces ---- */
+
+static void activate(struct performer *p, unsigned space)
+{
+	enter(p, true);
+	kmm_space_activate(p->k, p->space[space]);
+	enter(p, false);
+}
 
 static enum op_result map(struct performer *p, const struct op *op)
 {
@@ -187,6 +200,26 @@ static void write_range(struct performer *p, const struct op *op, unsigned pages
 	}
 }
 
+static enum op_result change_space(struct performer *p, const struct op *op, unsigned pages)
+{
+	switch (op->code) {
+	case OP_MAP:
+		return map(p, op);
+	case OP_PLACE:
+		return place(p, op);
+	case OP_UNMAP:
+		return unmap(p, op, pages);
+	case OP_PROTECT:
+		return protect(p, op, pages);
+	case OP_BREAK:
+		return set_break(p, op);
+	case OP_FORK:
+		return fork_space(p, op->arg[0], op->arg[1]);
+	default:
+		return exit_space(p, op->arg[0]);
+	}
+}
+
 static void perform_user(struct performer *p, const struct op *op, const struct ops_names *n,
 			 struct op_outcome *out)
 {
@@ -196,35 +229,15 @@ static void perform_user(struct performer *p, const struct op *op, const struct 
 		out->result = RESULT_UNSUPPORTED;
 		return;
 	}
-	kmm_space_activate(p->k, p->space[op->arg[0]]);
-	switch (op->code) {
-	case OP_MAP:
-		out->result = map(p, op);
-		break;
-	case OP_PLACE:
-		out->result = place(p, op);
-		break;
-	case OP_UNMAP:
-		out->result = unmap(p, op, pages);
-		break;
-	case OP_PROTECT:
-		out->result = protect(p, op, pages);
-		break;
-	case OP_BREAK:
-		out->result = set_break(p, op);
-		break;
-	case OP_READ:
+	activate(p, op->arg[0]);
+	if (op->code == OP_READ) {
 		read_range(p, op, pages, out);
-		break;
-	case OP_WRITE:
+	} else if (op->code == OP_WRITE) {
 		write_range(p, op, pages, out);
-		break;
-	case OP_FORK:
-		out->result = fork_space(p, op->arg[0], op->arg[1]);
-		break;
-	default:
-		out->result = exit_space(p, op->arg[0]);
-		break;
+	} else {
+		enter(p, true);
+		out->result = change_space(p, op, pages);
+		enter(p, false);
 	}
 }
 
@@ -251,7 +264,7 @@ bool perform_is_atomic(uint8_t code)
 
 void perform_verify_unchanged(struct performer *p)
 {
-	const struct perform_snapshot *was = &p->before;
+	const struct perform_snapshot *was = &p->turn.before;
 	struct perform_snapshot now;
 	char text[FINDING_TEXT_BYTES];
 
@@ -260,7 +273,7 @@ void perform_verify_unchanged(struct performer *p)
 		return;
 	kmm_format(text, sizeof(text),
 		   "%s failed, but frames in use went from %llu to %llu, spaces %llu to %llu, "
-		   "regions %llu to %llu, objects %llu to %llu", ops_table[p->last_code].text,
+		   "regions %llu to %llu, objects %llu to %llu", ops_table[p->turn.last_code].text,
 		   ull(was->used_n), ull(now.used_n), ull(was->spaces_n), ull(now.spaces_n),
 		   ull(was->regions_n), ull(now.regions_n), ull(was->live_n), ull(now.live_n));
 	p->ways->complain(p->ctx, ORACLE_UNCHANGED, text);
@@ -310,7 +323,7 @@ static void checkpoint(struct performer *p, const struct ops_names *n, struct op
 		if (!(n->spaces >> space & 1u))
 			continue;
 		if (p->space[space]) /* NULL: a preset without user space */
-			kmm_space_activate(p->k, p->space[space]);
+			activate(p, space);
 		out->value = ops_fold(out->value, space);
 		out->value = ops_fold(out->value, space_digest(p, n, space, &out->result));
 	}
@@ -330,42 +343,66 @@ static void perform_kernel(struct performer *p, const struct op *op, struct op_o
 	case OP_OBJECT_ALLOC:
 		out->result = block_object_alloc(p, op);
 		break;
-	default:
+	case OP_OBJECT_FREE:
 		out->result = block_object_free(p, op->arg[0]);
 		break;
+	default:
+		kmm_frame_drain(p->k);
+		break;
+	}
+}
+
+static void perform_one(struct performer *p, const struct op *op, const struct ops_names *n,
+			struct op_outcome *out)
+{
+	switch (ops_table[op->code].side) {
+	case OP_KERNEL:
+		enter(p, true);
+		perform_kernel(p, op, out);
+		enter(p, false);
+		break;
+	case OP_USER:
+		perform_user(p, op, n, out);
+		break;
+	default:
+		if (op->code == OP_CPU)
+			p->ways->cpu(p->ctx, op->arg[0] % p->cpus_n);
+		else if (op->code == OP_CHECKPOINT)
+			checkpoint(p, n, out);
+		break;
+	}
+}
+
+void perform_turn(struct performer *p, struct perform_turn *t, const struct op *op,
+		  const struct ops_names *n, struct op_outcome *out)
+{
+	bool arm = t->fail_next && ops_table[op->code].side != OP_PLAYER;
+
+	*out = (struct op_outcome){ RESULT_OK, 0 };
+	t->fail_next &= !arm;
+	t->injected = false;
+	t->last_code = op->code;
+	if (perform_is_atomic(op->code) && !p->together)
+		take_snapshot(p->k, &t->before);
+	t->fail_armed = arm && kmm_fail_arm(p->k, t->fail_class, t->fail_kth) == KMM_OK;
+	perform_one(p, op, n, out);
+	if (t->fail_armed)
+		t->injected = kmm_fail_disarm(p->k);
+	t->fail_armed = false;
+	if (op->code == OP_FRAME_ALLOC && out->result == RESULT_NOMEM && !t->injected &&
+	    !p->together)
+		block_verify_nomem(p, op->arg[1]);
+	if (op->code == OP_FAIL) {
+		t->fail_next = true;
+		t->fail_class = (enum kmm_fail_class)op->arg[0];
+		t->fail_kth = op->arg[1];
 	}
 }
 
 void perform(struct performer *p, const struct op *op, const struct ops_names *n,
 	     struct op_outcome *out)
 {
-	bool arm = p->fail_next && ops_table[op->code].side != OP_PLAYER;
-
-	*out = (struct op_outcome){ RESULT_OK, 0 };
-	p->fail_next &= !arm;
-	p->injected = false;
-	p->last_code = op->code;
-	if (perform_is_atomic(op->code))
-		take_snapshot(p->k, &p->before);
-	p->fail_armed = arm && kmm_fail_arm(p->k, p->fail_class, p->fail_kth) == KMM_OK;
-	if (ops_table[op->code].side == OP_KERNEL)
-		perform_kernel(p, op, out);
-	else if (ops_table[op->code].side == OP_USER)
-		perform_user(p, op, n, out);
-	else if (op->code == OP_CPU)
-		p->ways->cpu(p->ctx, op->arg[0] % p->cpus_n);
-	else if (op->code == OP_CHECKPOINT)
-		checkpoint(p, n, out);
-	if (p->fail_armed)
-		p->injected = kmm_fail_disarm(p->k);
-	p->fail_armed = false;
-	if (op->code == OP_FRAME_ALLOC && out->result == RESULT_NOMEM && !p->injected)
-		block_verify_nomem(p, op->arg[1]);
-	if (op->code == OP_FAIL) {
-		p->fail_next = true;
-		p->fail_class = (enum kmm_fail_class)op->arg[0];
-		p->fail_kth = op->arg[1];
-	}
+	perform_turn(p, &p->turn, op, n, out);
 }
 
 enum kmm_error perform_start(struct performer *p, struct kmm *k, const struct perform_ways *ways,
@@ -379,7 +416,7 @@ enum kmm_error perform_start(struct performer *p, struct kmm *k, const struct pe
 	p->ways = ways;
 	p->ctx = ctx;
 	p->cpus_n = cpus_n;
-	p->last_code = OP_N;
+	p->turn.last_code = OP_N;
 	e = kmm_space_create(k, &p->space[0]);
 	if (e == KMM_EUNSUPPORTED) {
 		p->space[0] = NULL;

@@ -24,6 +24,9 @@ struct perform_ways {
 
 	/// Something no result can say.
 	void (*complain)(void *ctx, enum oracle oracle, const char *text);
+
+	/// kmm is entered by the current CPU, and left (NULL: nobody wants to know).
+	void (*call)(void *ctx, bool begin);
 };
 
 struct perform_block {
@@ -39,6 +42,17 @@ struct perform_snapshot {
 	uint64_t spaces_n, regions_n, live_n;
 };
 
+/// What belongs to one performing CPU, so that others may perform at the same time.
+struct perform_turn {
+	bool fail_next;                 /* the next operation has a failure armed */
+	enum kmm_fail_class fail_class;
+	uint32_t fail_kth;
+	bool fail_armed;                /* a failure is armed in this operation */
+	bool injected;                  /* one fired in the last operation */
+	uint8_t last_code;
+	struct perform_snapshot before; /* the last operation, if it is atomic */
+};
+
 struct performer {
 	struct kmm *k;
 	const struct perform_ways *ways;
@@ -48,13 +62,9 @@ struct performer {
 	struct perform_block frame[OPS_SLOTS], object[OPS_SLOTS];
 	struct kmm_space *space[OPS_SPACES];      /* NULL: dead */
 	uint64_t placed[OPS_SPACES][3];           /* where placed windows lie */
-	bool fail_next;                           /* the next operation has a failure armed */
-	enum kmm_fail_class fail_class;
-	uint32_t fail_kth;
-	bool fail_armed;                          /* a failure is armed in this operation */
-	bool injected;                            /* one fired in the last operation */
-	uint8_t last_code;
-	struct perform_snapshot before;           /* the last operation, if it is atomic */
+	struct perform_turn turn;                 /* of operations that come one by one */
+	bool together;                            /* CPUs perform at once: what another one
+	                                           * does in between isn't held against kmm */
 };
 
 /// Fills in *p for a fresh instance and makes space 0, if the preset has user space.
@@ -65,6 +75,11 @@ KMM_MUST_CHECK enum kmm_error perform_start(struct performer *p, struct kmm *k,
 /// Performs one operation. Pre: !ops_names_skip(n, op)
 void perform(struct performer *p, const struct op *op, const struct ops_names *n,
 	     struct op_outcome *out);
+
+/// The same, with a turn of the CPU's own. Slots, spaces and placed windows that the
+/// operation names must be nobody else's meanwhile (run/section.h sees to that).
+void perform_turn(struct performer *p, struct perform_turn *turn, const struct op *op,
+		  const struct ops_names *n, struct op_outcome *out);
 
 /// What an error of kmm is in the language.
 enum op_result perform_result(enum kmm_error e);

@@ -1,8 +1,4 @@
-/// Accesses and invalidations, and the rules between them.
-///
-/// A CPU translates by what it holds, stale or not, and holds everything it may:
-/// an access fills the leaf and the walk caches that led to it, and so does
-/// machine_speculate at any time. Nothing valid is forgotten, nothing invalid kept.
+/// Entries and invalidations, and the rules between them and accesses (access.c).
 ///
 /// What each architecture invalidates, as far as port.h promises it:
 ///   x86_64   at once, on this CPU; a faulting access drops its address's entries
@@ -14,7 +10,8 @@
 ///
 /// Rules (findings of ORACLE_TLB):
 ///   R1  after an operation, no entry grants more than the tables, or names another
-///       frame or table than they do (granting less is legal);
+///       frame or table than they do (granting less is legal); while CPUs run at once,
+///       after the call of kmm that changed the tables (crew.c, C3);
 ///   R2  when an entry is dropped, and when a frame is filled anew, its frame
 ///       isn't free: frames are freed after the invalidation, not before;
 ///   R3  a valid leaf isn't given another frame while a CPU holds the old one;
@@ -22,31 +19,22 @@
 ///   R5  a resolved fault lets the access through;
 ///   R6  no access waits for a valid entry that only lacks its barrier: what kmm made
 ///       valid is ordered before it returns.
-#include "machine/machine.h"
+#include "machine/tlbs.h"
 #include "port/port.h"
 
-#define FAULTS_MAX 4u /* two for a spurious fault before a real one, and spare */
-
-static bool broadcasts(const struct machine *m)
-{
-	return m->mem.arch == MMU_AARCH64;
-}
+/// The place in kmm that calls.
+#define CALLER() __builtin_extract_return_addr(__builtin_return_address(0))
 
 static unsigned long long ull(uint64_t x)
 {
 	return x;
 }
 
-static uint64_t entry_va(const struct tlb_entry *e)
-{
-	return e->page << (12u + 9u * e->level);
-}
-
 /* ---- dropping ---- */
 
 /// R2. A freed frame may have been handed out again; then its new owner's rules
 /// (R1, the ledger) speak.
-static void drop(struct machine *m, unsigned cpu, unsigned i)
+void tlbs_drop(struct machine *m, unsigned cpu, unsigned i)
 {
 	struct tlb *t = &m->cpu[cpu].tlb;
 	struct tlb_entry *e = &t->e[i];
@@ -54,7 +42,7 @@ static void drop(struct machine *m, unsigned cpu, unsigned i)
 	if (m->kmm && machine_frame_free(m, e->pfn))
 		machine_find(m, ORACLE_TLB, "frame %#llx was freed before CPU %u's %s for %#llx "
 			     "was invalidated", ull(e->pfn), cpu,
-			     e->table ? "walk-cache entry" : "translation", ull(entry_va(e)));
+			     e->table ? "walk-cache entry" : "translation", ull(tlbs_va(e)));
 	m->stats.tlb_dropped_n++;
 	tlb_remove(t, i);
 }
@@ -65,24 +53,24 @@ static bool drop_all(struct machine *m, unsigned cpu)
 	bool any = t->n != 0;
 
 	while (t->n != 0)
-		drop(m, cpu, t->n - 1u);
+		tlbs_drop(m, cpu, t->n - 1u);
 	return any;
 }
 
-static bool drop_page(struct machine *m, unsigned cpu, uint64_t va, bool tables)
+bool tlbs_drop_page(struct machine *m, unsigned cpu, uint64_t va, bool tables)
 {
 	struct tlb *t = &m->cpu[cpu].tlb;
 	struct tlb_entry *e;
 	bool any = false;
 
 	while ((e = tlb_find_leaf(t, va)) != NULL) {
-		drop(m, cpu, (unsigned)(e - t->e));
+		tlbs_drop(m, cpu, (unsigned)(e - t->e));
 		any = true;
 	}
 	for (unsigned level = 1; tables && level < MMU_LEVELS; level++) {
 		e = tlb_find(t, va, level, true);
 		if (e) {
-			drop(m, cpu, (unsigned)(e - t->e));
+			tlbs_drop(m, cpu, (unsigned)(e - t->e));
 			any = true;
 		}
 	}
@@ -97,7 +85,7 @@ static void complete(struct machine *m, const struct machine_pending *p)
 		if (p->all)
 			any |= drop_all(m, cpu);
 		else
-			any |= drop_page(m, cpu, p->va, p->tables);
+			any |= tlbs_drop_page(m, cpu, p->va, p->tables);
 	}
 	m->stats.tlb_useful_n += any;
 }
@@ -105,22 +93,54 @@ static void complete(struct machine *m, const struct machine_pending *p)
 /// A broadcast waits for its barrier; a local one works at once.
 static void invalidate(struct machine *m, uint64_t va, bool all, bool tables)
 {
-	struct machine_pending p = { va, all, tables, m->store_unordered };
+	unsigned self = machine_cpu(&m->port);
+	struct machine_cpu *cpu = &m->cpu[self];
+	struct machine_pending p = { va, all, tables, cpu->store_unordered };
 
-	if (!broadcasts(m)) {
-		m->stats.tlb_useful_n += all ? drop_all(m, m->port.cpu) :
-					       drop_page(m, m->port.cpu, va, tables);
+	if (!tlbs_broadcast(m)) {
+		m->stats.tlb_useful_n += all ? drop_all(m, self) :
+					       tlbs_drop_page(m, self, va, tables);
 		return;
 	}
-	if (m->queue_n == MACHINE_QUEUE) /* the oldest may complete early */
-		complete(m, &m->queue[--m->queue_n]);
-	m->queue[m->queue_n++] = p;
+	if (cpu->queue_n == MACHINE_QUEUE) /* the oldest may complete early */
+		complete(m, &cpu->queue[--cpu->queue_n]);
+	cpu->queue[cpu->queue_n++] = p;
 }
 
+static void cpu_synced(struct machine_cpu *cpu)
+{
+	cpu->unsynced_n = 0;
+	cpu->store_unordered = false;
+}
+
+/// The current CPU passes a barrier. While CPUs take turns it has observed whatever
+/// others stored before, and its barrier orders that too.
 static void synced(struct machine *m)
 {
-	m->unsynced_n = 0;
-	m->store_unordered = false;
+	if (SCHED_RUNS()) {
+		cpu_synced(&m->cpu[sched_on->now]);
+		memory_fence(memory_on, sched_on->now);
+		return;
+	}
+	for (unsigned i = 0; i < m->o.cpus_n; i++)
+		cpu_synced(&m->cpu[i]);
+}
+
+/// [at, at + bytes) is stored anew by a CPU that has observed what others stored there;
+/// what it stored there itself (`self`; MACHINE_CPUS_MAX: nothing) stays.
+static void unsynced_drop(struct machine *m, unsigned self, const void *at, uint64_t bytes)
+{
+	for (unsigned cpu = 0; cpu < m->o.cpus_n; cpu++) {
+		struct machine_cpu *c = &m->cpu[cpu];
+		unsigned n = 0;
+
+		if (cpu == self)
+			continue;
+		for (unsigned i = 0; i < c->unsynced_n; i++)
+			if ((uintptr_t)c->unsynced[i].entry - (uintptr_t)at >= bytes)
+				c->unsynced[n++] = c->unsynced[i];
+		c->unsynced_n = n;
+	}
 }
 
 /* ---- what the port calls ---- */
@@ -129,6 +149,8 @@ void machine_port_tlb_page(struct kmm *k, uint64_t va, bool tables)
 {
 	struct machine *m = kmm_port_ctx(k);
 
+	if (SCHED_RUNS())
+		crew_point(m, "tlb-page", NULL, va, CALLER());
 	m->stats.tlb_pages_n++;
 	invalidate(m, va, false, tables);
 }
@@ -137,6 +159,8 @@ void machine_port_tlb_all(struct kmm *k)
 {
 	struct machine *m = kmm_port_ctx(k);
 
+	if (SCHED_RUNS())
+		crew_point(m, "tlb-all", NULL, 0, CALLER());
 	m->stats.tlb_alls_n++;
 	invalidate(m, 0, true, true);
 }
@@ -144,30 +168,47 @@ void machine_port_tlb_all(struct kmm *k)
 void machine_port_tlb_sync(struct kmm *k)
 {
 	struct machine *m = kmm_port_ctx(k);
+	struct machine_cpu *cpu;
 
-	for (unsigned i = 0; i < m->queue_n; i++)
-		complete(m, &m->queue[i]);
-	m->queue_n = 0;
+	if (SCHED_RUNS())
+		crew_point(m, "tlb-sync", NULL, 0, CALLER());
+	cpu = &m->cpu[machine_cpu(&m->port)];
+	for (unsigned i = 0; i < cpu->queue_n; i++)
+		complete(m, &cpu->queue[i]);
+	cpu->queue_n = 0;
 	synced(m);
 }
 
 void machine_port_tlb_begin(struct kmm *k)
 {
-	synced(kmm_port_ctx(k));
+	struct machine *m = kmm_port_ctx(k);
+
+	if (SCHED_RUNS())
+		crew_point(m, "tlb-begin", NULL, 0, CALLER());
+	synced(m);
 }
 
 void machine_port_pt_sync(struct kmm *k)
 {
-	synced(kmm_port_ctx(k));
+	struct machine *m = kmm_port_ctx(k);
+
+	if (SCHED_RUNS())
+		crew_point(m, "pt-sync", NULL, 0, CALLER());
+	synced(m);
 }
 
 void machine_port_root_load(struct kmm *k, struct kmm_pa root)
 {
 	struct machine *m = kmm_port_ctx(k);
-	struct machine_cpu *cpu = &m->cpu[m->port.cpu];
+	struct machine_cpu *cpu;
+	unsigned self;
 
+	if (SCHED_RUNS())
+		crew_point(m, "root-load", NULL, root.a, CALLER());
+	self = machine_cpu(&m->port);
+	cpu = &m->cpu[self];
 	m->stats.root_loads_n++;
-	(void)drop_all(m, m->port.cpu);
+	(void)drop_all(m, self);
 	cpu->root = root.a >> KMM_PAGE_LG2;
 	cpu->loaded = true;
 	synced(m);
@@ -185,7 +226,7 @@ static void replaced_under(struct machine *m, uint64_t source)
 			if (!e->table && e->source == source)
 				machine_find(m, ORACLE_TLB, "the frame of a live translation was "
 					     "replaced: CPU %u still holds %#llx for %#llx", cpu,
-					     ull(e->pfn), ull(entry_va(e)));
+					     ull(e->pfn), ull(tlbs_va(e)));
 		}
 	}
 }
@@ -199,20 +240,49 @@ static bool names_frame(const struct machine *m, uint64_t raw, uint64_t *pfn)
 	return e.kind == MMU_LEAF;
 }
 
+/// What only matters while CPUs run at once: others may see the store late.
+static void store_among_others(struct machine *m, uint64_t *entry, uint64_t value, const void *pc)
+{
+	if (race_on)
+		race_atomic(race_on, entry, sizeof(*entry), true, pc);
+	memory_store(memory_on, sched_on->now, entry, sizeof(*entry), value, __ATOMIC_RELEASE);
+	crew_stored(m, kmm_port_phys(m->kmm, entry).a);
+}
+
 void machine_port_pt_store(struct kmm *k, uint64_t *entry, uint64_t value)
 {
 	struct machine *m = kmm_port_ctx(k);
 	uint64_t was, old_pfn, new_pfn;
+	struct machine_cpu *cpu;
+	unsigned self;
 
+	if (SCHED_RUNS())
+		crew_point(m, "pt-store", entry, value, CALLER());
 	was = __atomic_load_n(entry, __ATOMIC_RELAXED);
 	if (names_frame(m, was, &old_pfn) && names_frame(m, value, &new_pfn) && old_pfn != new_pfn)
 		replaced_under(m, kmm_port_phys(k, entry).a);
 	machine_touch(m, entry, sizeof(*entry));
-	__atomic_store_n(entry, value, __ATOMIC_RELEASE);
+	if (SCHED_RUNS())
+		store_among_others(m, entry, value, CALLER());
+	else
+		__atomic_store_n(entry, value, __ATOMIC_RELEASE);
 	m->stats.pt_stores_n++;
-	m->store_unordered = true;
-	if (broadcasts(m) && m->unsynced_n < MACHINE_UNSYNCED)
-		m->unsynced[m->unsynced_n++] = entry;
+	self = machine_cpu(&m->port);
+	cpu = &m->cpu[self];
+	cpu->store_unordered = true;
+	if (!tlbs_broadcast(m))
+		return;
+	unsynced_drop(m, self, entry, sizeof(*entry));
+	if (cpu->unsynced_n < MACHINE_UNSYNCED)
+		cpu->unsynced[cpu->unsynced_n++] = (struct machine_unsynced){ entry, was };
+}
+
+uint64_t machine_port_pt_load(const uint64_t *entry)
+{
+	sched_point(sched_on, "pt-load", entry, 0, false, CALLER());
+	if (race_on)
+		race_atomic(race_on, entry, sizeof(*entry), false, CALLER());
+	return memory_load(memory_on, sched_on->now, entry, sizeof(*entry), __ATOMIC_ACQUIRE);
 }
 
 void machine_frame_rewritten(struct machine *m, const void *page)
@@ -223,6 +293,9 @@ void machine_frame_rewritten(struct machine *m, const void *page)
 	if (offset >= m->port.arena_bytes)
 		return;
 	machine_touch(m, page, KMM_PAGE_BYTES);
+	unsynced_drop(m, MACHINE_CPUS_MAX, page, KMM_PAGE_BYTES);
+	if (m->crew.sched)
+		memory_forget(&m->crew.memory, page, KMM_PAGE_BYTES);
 	for (unsigned cpu = 0; cpu < m->o.cpus_n; cpu++) {
 		const struct tlb *t = &m->cpu[cpu].tlb;
 
@@ -230,243 +303,7 @@ void machine_frame_rewritten(struct machine *m, const void *page)
 			if (t->e[i].pfn == pfn)
 				machine_find(m, ORACLE_TLB, "frame %#llx was filled anew while CPU "
 					     "%u holds it for %#llx", ull(pfn), cpu,
-					     ull(entry_va(&t->e[i])));
-		}
-	}
-}
-
-/* ---- translating ---- */
-
-/// Where the current CPU's walk begins: at the lowest table it remembers.
-static struct mmu_from walk_start(struct machine *m, unsigned cpu, uint64_t va)
-{
-	struct mmu_from from = { m->cpu[cpu].root, MMU_LEVELS - 1u, MMU_RWX };
-
-	for (unsigned level = 1; level < MMU_LEVELS; level++) {
-		const struct tlb_entry *e = tlb_find(&m->cpu[cpu].tlb, va, level, true);
-
-		if (e) {
-			from = (struct mmu_from){ e->pfn, level - 1u, e->perms };
-			break;
-		}
-	}
-	return from;
-}
-
-/// Arm: a walker may not see a store that no barrier has ordered yet.
-static bool reads_unsynced(struct machine *m, const struct mmu_walk *w)
-{
-	for (unsigned i = 0; i < m->unsynced_n; i++) {
-		uint64_t pa = kmm_port_phys(m->kmm, m->unsynced[i]).a;
-
-		for (unsigned level = w->level; level <= w->from; level++)
-			if (w->source[level] == pa)
-				return true;
-	}
-	return false;
-}
-
-static void remember(struct machine *m, unsigned cpu, uint64_t va, const struct mmu_walk *w,
-		     bool dirty)
-{
-	struct tlb *t = &m->cpu[cpu].tlb;
-	struct tlb_entry e = { .root = m->cpu[cpu].root, .table = true };
-
-	/* A table read at level l was named by an entry of level l + 1. */
-	for (unsigned level = w->level; level < w->from; level++) {
-		e.level = (uint8_t)(level + 1u);
-		e.page = tlb_page(va, e.level);
-		e.pfn = w->table[level];
-		e.perms = w->table_perms[level];
-		e.source = w->source[level + 1u];
-		tlb_insert(t, &e, machine_choose(m));
-	}
-	if (w->status != MMU_OK)
-		return;
-	e = (struct tlb_entry){ .page = tlb_page(va, w->level), .root = e.root, .pfn = w->pfn,
-				.source = w->source[w->level], .level = (uint8_t)w->level,
-				.perms = w->perms, .dirty = dirty };
-	tlb_insert(t, &e, machine_choose(m));
-	m->stats.fills_n++;
-}
-
-/// Walks and fills. Returns false on a fault, for which walk caches were kept.
-static bool fill(struct machine *m, unsigned cpu, uint64_t va, uint8_t need, bool write,
-		 struct mmu_walk *w)
-{
-	struct mmu_from from = walk_start(m, cpu, va);
-	bool allowed;
-
-	mmu_walk(&m->mem, &from, va, w);
-	if (w->status == MMU_OK && m->unsynced_n != 0 && reads_unsynced(m, w))
-		w->status = MMU_FAULT;
-	if (w->status == MMU_BAD)
-		machine_find(m, ORACLE_WALK, "the walk for %#llx meets an entry no table may hold "
-			     "at level %u", ull(va), w->level);
-	allowed = w->status == MMU_OK && (need & ~w->perms) == 0;
-	if (w->status == MMU_OK)
-		mmu_mark(&m->mem, w, write && allowed);
-	remember(m, cpu, va, w, w->dirty || (write && allowed));
-	return allowed;
-}
-
-/// R1 for one entry. Returns NULL, or what is wrong.
-static const char *stale(struct machine *m, const struct tlb_entry *e)
-{
-	struct mmu_from from = { e->root, MMU_LEVELS - 1u, MMU_RWX };
-	struct mmu_walk w;
-
-	mmu_walk(&m->mem, &from, entry_va(e), &w);
-	if (e->table) {
-		if (w.level >= e->level || w.table[e->level - 1u] != e->pfn)
-			return "keeps a walk-cache entry for a table that is unlinked";
-		return e->perms & ~w.table_perms[e->level - 1u] ?
-			       "keeps a walk-cache entry with more rights than the tables" : NULL;
-	}
-	if (w.status != MMU_OK)
-		return "keeps a translation that was taken away";
-	if (w.level != e->level || w.pfn != e->pfn)
-		return "keeps a translation to another frame";
-	return e->perms & ~w.perms ? "keeps rights that were taken away" : NULL;
-}
-
-static void report_stale(struct machine *m, unsigned cpu, const struct tlb_entry *e,
-			 const char *what)
-{
-	machine_find(m, ORACLE_TLB, "CPU %u %s: %#llx, frame %#llx, rights %c%c%c", cpu, what,
-		     ull(entry_va(e)), ull(e->pfn), e->perms & MMU_R ? 'r' : '-',
-		     e->perms & MMU_W ? 'w' : '-', e->perms & MMU_X ? 'x' : '-');
-}
-
-/// The leaf entry for va, if it may serve this access without another walk.
-static struct tlb_entry *hit(struct machine *m, unsigned cpu, uint64_t va, bool write)
-{
-	struct tlb *t = &m->cpu[cpu].tlb;
-	struct tlb_entry *e = tlb_find_leaf(t, va);
-	const char *what = e ? stale(m, e) : NULL;
-
-	if (what)
-		report_stale(m, cpu, e, what); /* R4 */
-	if (e && write && (e->perms & MMU_W) && !e->dirty && m->mem.arch == MMU_X86_64) {
-		/* Setting the dirty bit takes a new walk (SDM vol. 3, 4.8). */
-		drop(m, cpu, (unsigned)(e - t->e));
-		return NULL;
-	}
-	return e;
-}
-
-bool machine_translate(struct machine *m, uint64_t va, enum kmm_access access, uint64_t *pa)
-{
-	unsigned cpu = m->port.cpu;
-	bool write = access == KMM_ACCESS_WRITE, ok;
-	uint8_t need = mmu_need(access);
-	uint64_t pfn, inside;
-	struct tlb_entry *e = hit(m, cpu, va, write);
-	struct mmu_walk w;
-	unsigned level;
-
-	if (!m->cpu[cpu].loaded)
-		return false;
-	if (e) {
-		m->stats.hits_n++;
-		ok = (need & ~e->perms) == 0;
-		pfn = e->pfn;
-		level = e->level;
-	} else {
-		ok = fill(m, cpu, va, need, write, &w);
-		pfn = w.pfn;
-		level = w.level;
-	}
-	if (!ok) {
-		if (!broadcasts(m))
-			(void)drop_page(m, cpu, va, true);
-		return false;
-	}
-	inside = va & ((KMM_PAGE_BYTES << (9u * level)) - 1u);
-	*pa = (pfn << KMM_PAGE_LG2) + inside;
-	return true;
-}
-
-/// R6: did the current CPU fault only because a store isn't ordered yet?
-static bool faults_unordered(struct machine *m, uint64_t va, enum kmm_access access)
-{
-	struct mmu_from from = walk_start(m, m->port.cpu, va);
-	struct mmu_walk w;
-
-	if (m->unsynced_n == 0)
-		return false;
-	mmu_walk(&m->mem, &from, va, &w);
-	return w.status == MMU_OK && (mmu_need(access) & ~w.perms) == 0 && reads_unsynced(m, &w);
-}
-
-enum op_result machine_access(struct machine *m, struct kmm_space *s, uint64_t va,
-			      enum kmm_access access, uint64_t *word)
-{
-	struct kmm_va at = { va };
-	uint64_t pa;
-
-	m->stats.accesses_n++;
-	for (unsigned tries = 0; tries < FAULTS_MAX; tries++) {
-		if (machine_translate(m, va, access, &pa)) {
-			uint64_t *p = kmm_port_virt(m->kmm, (struct kmm_pa){ pa });
-
-			if (machine_frame_free(m, pa >> KMM_PAGE_LG2))
-				machine_find(m, ORACLE_TLB, "CPU %u reaches free frame %#llx at "
-					     "%#llx", m->port.cpu, ull(pa >> KMM_PAGE_LG2),
-					     ull(va));
-			if (access == KMM_ACCESS_WRITE)
-				__atomic_store_n(p, *word, __ATOMIC_RELAXED);
-			else
-				*word = __atomic_load_n(p, __ATOMIC_RELAXED);
-			return RESULT_OK;
-		}
-		m->stats.faults_n++;
-		if (faults_unordered(m, va, access))
-			machine_find(m, ORACLE_TLB, "CPU %u faults at %#llx on an entry whose "
-				     "store no barrier has ordered", m->port.cpu, ull(va));
-		switch (kmm_space_fault(s, at, access)) {
-		case KMM_FAULT_RESOLVED:
-			break;
-		case KMM_FAULT_OOM:
-			return RESULT_NOMEM;
-		default:
-			return RESULT_SEGV;
-		}
-	}
-	machine_find(m, ORACLE_TLB, "CPU %u faults at %#llx though kmm resolved it %u times",
-		     m->port.cpu, ull(va), FAULTS_MAX); /* R5 */
-	return RESULT_ERROR;
-}
-
-/* ---- the adversary, and its judge ---- */
-
-void machine_speculate(struct machine *m, uint64_t va)
-{
-	struct mmu_walk w;
-
-	for (unsigned cpu = 0; cpu < m->o.cpus_n; cpu++) {
-		if (!m->cpu[cpu].loaded || tlb_find_leaf(&m->cpu[cpu].tlb, va))
-			continue;
-		m->stats.speculative_n++;
-		(void)fill(m, cpu, va, 0, false, &w);
-	}
-}
-
-void machine_verify_tlbs(struct machine *m)
-{
-	for (unsigned cpu = 0; cpu < m->o.cpus_n; cpu++) {
-		const struct tlb *t = &m->cpu[cpu].tlb;
-
-		if (m->cpu[cpu].loaded && machine_frame_free(m, m->cpu[cpu].root))
-			machine_find(m, ORACLE_TLB, "CPU %u translates by a root that was freed",
-				     cpu);
-		for (unsigned i = 0; i < t->n; i++) {
-			const char *what = stale(m, &t->e[i]);
-
-			if (!what && machine_frame_free(m, t->e[i].pfn))
-				what = "translates to a free frame";
-			if (what)
-				report_stale(m, cpu, &t->e[i], what);
+					     ull(tlbs_va(&t->e[i])));
 		}
 	}
 }

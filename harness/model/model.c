@@ -2,43 +2,18 @@
  *
  * State: for each living space an array of pages by window; which slots are taken
  * stands in the names that every call brings. An operation has one expected outcome
- * (expect_*), given enough memory; it is applied by apply_* only if it came true.
+ * (expect_*), given enough memory; it is applied (follow_*, model_apply) only if it
+ * came true. What else is allowed when memory may be short is in allow.c.
  *
- * Out of memory is allowed instead of success where a failure was injected, or where
- * the frames that could be in use at the very most (I1) may leave no free block of the
- * order needed (I2). A preset's declared limits are exact: no tolerance there.
- *
- * I1  model_frames_bound >= frames in use in any correct body: each page touched in
- *     each space counts as a frame of its own, though forks share them; each space
- *     has TABLES frames for tables and its own record; each region, object and cached
- *     frame counts in full.
- * I2  With u frames in use, scattered at worst, a free block of 2^o frames must exist
- *     while u * 2^o < frames.
- * I3  After an error other than a refused read or write nothing has changed. A write
+ * I1  After an error other than a refused read or write nothing has changed. A write
  *     that was refused at a page has written those before it.
+ * I2  Only the judge of a concurrent section (run/linear.c) makes a stamp unsure; the
+ *     next write of its page, or the next look at it in a section, ends that.
  */
-#include "model/model.h"
-
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <kmm/preset.h>
-
-#include "model/space.h"
-
-#define TABLES 56u       /* tables of 12 windows on two lines each, root, record */
-#define OBJECT_ORDER 3u  /* largest block behind an object, region or space record */
-#define SLACK 96u        /* per instance: slabs of the unit's own, zero frame, metadata */
-
-struct body {
-	struct model_space *space[OPS_SPACES]; /* NULL: dead */
-	const struct kmm_preset *preset;
-	uint64_t frames_n, cpus_n;
-	uint64_t slot_frames;   /* frames in frame slots */
-	uint64_t object_frames; /* the most that objects ever held: slabs may stay */
-	uint64_t object_now;
-};
+#include "model/state.h"
 
 static const char *model_start(struct body **out, const struct body_options *o)
 {
@@ -68,7 +43,7 @@ static bool joins(const struct body *m, unsigned window)
 	return m->preset->region_merges || window == OPS_HEAP_WINDOW;
 }
 
-static unsigned space_regions(const struct model_space *s)
+unsigned model_space_regions(const struct model_space *s)
 {
 	unsigned n = 0;
 
@@ -77,11 +52,16 @@ static unsigned space_regions(const struct model_space *s)
 	return n;
 }
 
-/* Changes a window as the operation says; the caller knows that it may. */
-static void change(const struct body *m, struct model_window *w, unsigned window,
-		   const struct op *op, unsigned pages, unsigned break_pages)
+unsigned model_window_of(const struct op *op)
 {
-	unsigned page = op->arg[2];
+	return op->code == OP_BREAK ? OPS_HEAP_WINDOW :
+	       op->code == OP_PLACE ? OPS_FIXED_WINDOWS + op->arg[1] : op->arg[1];
+}
+
+void model_change(const struct body *m, struct model_window *w, const struct op *op,
+		  unsigned pages, unsigned break_pages)
+{
+	unsigned page = op->arg[2], window = model_window_of(op);
 
 	switch (op->code) {
 	case OP_MAP:
@@ -107,38 +87,39 @@ static void change(const struct body *m, struct model_window *w, unsigned window
 	}
 }
 
-static unsigned window_of(const struct op *op)
+enum op_result model_expect_change(const struct body *m, const struct model_window *w,
+				   unsigned break_pages, unsigned regions_n,
+				   const struct op *op, unsigned pages)
 {
-	return op->code == OP_BREAK ? OPS_HEAP_WINDOW :
-	       op->code == OP_PLACE ? OPS_FIXED_WINDOWS + op->arg[1] : op->arg[1];
+	unsigned prot = op->code == OP_PLACE ? op->arg[3] :
+			op->code == OP_MAP || op->code == OP_PROTECT ? op->arg[4] : 0;
+	struct model_window after;
+
+	if ((prot & 6) == 6)
+		return RESULT_ACCES;
+	if (op->code == OP_PROTECT && !model_mapped(w, op->arg[2], pages))
+		return RESULT_NOMEM;
+	if (!m->preset->region_max)
+		return RESULT_OK;
+	after = *w;
+	model_change(m, &after, op, pages, break_pages);
+	if (regions_n - model_regions(w) + model_regions(&after) > m->preset->region_max)
+		return RESULT_LIMIT;
+	return RESULT_OK;
 }
 
 static enum op_result expect_change(const struct body *m, const struct op *op,
 				    const struct ops_names *n)
 {
 	const struct model_space *s = m->space[op->arg[0]];
-	unsigned window = window_of(op), pages = ops_range_pages(n, op);
-	unsigned prot = op->code == OP_PLACE ? op->arg[3] :
-			op->code == OP_MAP || op->code == OP_PROTECT ? op->arg[4] : 0;
-	struct model_window w = s->window[window];
 
-	if ((prot & 6) == 6)
-		return RESULT_ACCES;
-	if (op->code == OP_PROTECT && !model_mapped(&w, op->arg[2], pages))
-		return RESULT_NOMEM;
-	if (!m->preset->region_max)
-		return RESULT_OK;
-	change(m, &w, window, op, pages, s->break_pages);
-	if (space_regions(s) - model_regions(&s->window[window]) + model_regions(&w) >
-	    m->preset->region_max)
-		return RESULT_LIMIT;
-	return RESULT_OK;
+	return model_expect_change(m, &s->window[model_window_of(op)], s->break_pages,
+				   m->preset->region_max ? model_space_regions(s) : 0, op,
+				   ops_range_pages(n, op));
 }
 
-/* The outcome of a read or write that is refused at page `stop`, or at the first page
- * that the model refuses, whichever comes first. */
-static void expect_access(const struct body *m, const struct op *op, const struct ops_names *n,
-			  unsigned stop, struct op_outcome *out)
+void model_expect_access(const struct body *m, const struct op *op, const struct ops_names *n,
+			 unsigned stop, struct op_outcome *out)
 {
 	const struct model_window *w = &m->space[op->arg[0]]->window[op->arg[1]];
 	unsigned page = op->arg[2], end = page + ops_range_pages(n, op);
@@ -201,7 +182,7 @@ void model_expect(const struct body *m, const struct op *op, const struct ops_na
 		break;
 	case OP_READ:
 	case OP_WRITE:
-		expect_access(m, op, n, OPS_WINDOW_PAGES, out);
+		model_expect_access(m, op, n, OPS_WINDOW_PAGES, out);
 		break;
 	case OP_CHECKPOINT:
 		out->value = contents(m, n);
@@ -209,123 +190,6 @@ void model_expect(const struct body *m, const struct op *op, const struct ops_na
 	default:
 		break;
 	}
-}
-
-/* ---- allowance ---- */
-
-uint64_t model_frames_bound(const struct body *m)
-{
-	uint64_t n = SLACK + m->frames_n / 64 + m->slot_frames + m->object_frames;
-
-	if (!m->preset->frame_cache_drains)
-		n += m->cpus_n * m->preset->frame_cache_n;
-	if (!m->preset->object_reclaims)
-		n += m->cpus_n * m->preset->object_magazine_n;
-	for (unsigned s = 0; s < OPS_SPACES; s++) {
-		if (!m->space[s])
-			continue;
-		n += TABLES + space_regions(m->space[s]) / 8;
-		for (unsigned w = 0; w < OPS_WINDOWS; w++)
-			for (unsigned i = 0; i < OPS_WINDOW_PAGES; i++)
-				n += m->space[s]->window[w].page[i].touched;
-	}
-	return n;
-}
-
-/* Frames that this operation itself may take before it fails, and in what order. */
-static uint64_t frames_wanted(const struct body *m, const struct op *op,
-			      const struct ops_names *n, unsigned *order)
-{
-	*order = OBJECT_ORDER;
-	switch (op->code) {
-	case OP_FRAME_ALLOC:
-		*order = op->arg[1];
-		return 0;
-	case OP_READ:
-	case OP_WRITE:
-		*order = 0;
-		return ops_range_pages(n, op);
-	case OP_CHECKPOINT:
-		*order = 0;
-		return 0;
-	case OP_FORK:
-		return TABLES + space_regions(m->space[op->arg[0]]) / 8;
-	default:
-		return 0;
-	}
-}
-
-static bool may_lack_memory(const struct body *m, const struct op *op, const struct ops_names *n)
-{
-	unsigned order;
-	uint64_t used = frames_wanted(m, op, n, &order) + model_frames_bound(m);
-
-	return used << order >= m->frames_n;
-}
-
-static bool needs_no_memory(const struct op *op)
-{
-	return op->code == OP_FRAME_FREE || op->code == OP_OBJECT_FREE || op->code == OP_EXIT ||
-	       op->code == OP_CPU || op->code == OP_FAIL;
-}
-
-static bool same(const struct op_outcome *a, const struct op_outcome *b)
-{
-	return a->result == b->result && a->value == b->value;
-}
-
-static bool disagree(const struct op_outcome *want, const struct op_outcome *got, char *why,
-		     size_t why_bytes)
-{
-	const char *name = got->result < RESULT_N ? ops_result_text[got->result] : "?";
-
-	if (got->result == want->result)
-		snprintf(why, why_bytes, "%s with value %016llx, the model says %016llx", name,
-			 (unsigned long long)got->value, (unsigned long long)want->value);
-	else
-		snprintf(why, why_bytes, "%s (%016llx), the model says %s (%016llx)", name,
-			 (unsigned long long)got->value, ops_result_text[want->result],
-			 (unsigned long long)want->value);
-	return false;
-}
-
-/* A read or write out of memory at some page must have done what lies before it. */
-static bool partial_agrees(const struct body *m, const struct op *op, const struct ops_names *n,
-			   const struct op_outcome *got)
-{
-	unsigned stop = got->value & 0xff;
-	struct op_outcome part;
-
-	if (stop < op->arg[2] || stop >= op->arg[2] + ops_range_pages(n, op))
-		return false;
-	if (!model_may(&m->space[op->arg[0]]->window[op->arg[1]].page[stop], op->code == OP_WRITE))
-		return false;
-	expect_access(m, op, n, stop, &part);
-	return part.value == got->value;
-}
-
-bool model_allows(const struct body *m, const struct op *op, const struct ops_names *n,
-		  const struct op_outcome *got, bool injected, char *why, size_t why_bytes)
-{
-	bool access = op->code == OP_READ || op->code == OP_WRITE;
-	struct op_outcome want;
-
-	model_expect(m, op, n, &want);
-	if (same(&want, got))
-		return true;
-	if (got->result != RESULT_NOMEM || want.result == RESULT_UNSUPPORTED ||
-	    want.result == RESULT_ACCES || want.result == RESULT_LIMIT || needs_no_memory(op))
-		return disagree(&want, got, why, why_bytes);
-	if (!injected && !may_lack_memory(m, op, n)) {
-		snprintf(why, why_bytes,
-			 "nomem, though at most %llu of %llu frames can be in use",
-			 (unsigned long long)model_frames_bound(m),
-			 (unsigned long long)m->frames_n);
-		return false;
-	}
-	if (access ? partial_agrees(m, op, n, got) : got->value == 0)
-		return true;
-	return disagree(&want, got, why, why_bytes);
 }
 
 /* ---- following ---- */
@@ -341,7 +205,7 @@ static void follow_access(struct body *m, const struct op *op, const struct ops_
 	for (unsigned i = op->arg[2]; i < end; i++) {
 		w->page[i].touched = true;
 		if (op->code == OP_WRITE)
-			w->page[i].content = (uint16_t)(1 + op->arg[4]);
+			model_page_fill(&w->page[i], op->arg[4]);
 	}
 }
 
@@ -357,7 +221,7 @@ static void touch_readable(struct body *m)
 			}
 }
 
-static uint64_t object_frames(unsigned bytes)
+uint64_t model_object_frames(unsigned bytes)
 {
 	return (bytes + 4095) / 4096 + 1;
 }
@@ -374,22 +238,21 @@ static void follow_slot(struct body *m, const struct op *op, const struct ops_na
 		m->slot_frames -= 1ull << n->frame_order[slot];
 		break;
 	case OP_OBJECT_ALLOC:
-		m->object_now += object_frames(op->arg[1]);
+		m->object_now += model_object_frames(op->arg[1]);
 		if (m->object_now > m->object_frames)
 			m->object_frames = m->object_now;
 		break;
 	case OP_OBJECT_FREE:
-		m->object_now -= object_frames(n->object_bytes[slot]);
+		m->object_now -= model_object_frames(n->object_bytes[slot]);
 		break;
 	default:
 		break;
 	}
 }
 
-static void follow_space(struct body *m, const struct op *op, const struct ops_names *n)
+void model_apply(struct body *m, const struct op *op, unsigned pages)
 {
 	struct model_space *s = m->space[op->arg[0]];
-	unsigned window = window_of(op);
 
 	if (op->code == OP_FORK) {
 		struct model_space *child = malloc(sizeof(*child));
@@ -402,8 +265,7 @@ static void follow_space(struct body *m, const struct op *op, const struct ops_n
 		free(s);
 		m->space[op->arg[0]] = NULL;
 	} else {
-		change(m, &s->window[window], window, op, ops_range_pages(n, op),
-		       s->break_pages);
+		model_change(m, &s->window[model_window_of(op)], op, pages, s->break_pages);
 		if (op->code == OP_BREAK)
 			s->break_pages = op->arg[1];
 	}
@@ -423,10 +285,24 @@ void model_follow(struct body *m, const struct op *op, const struct ops_names *n
 	} else if (op->code == OP_CHECKPOINT) {
 		touch_readable(m);
 	} else if (ops_table[op->code].side == OP_USER) {
-		follow_space(m, op, n);
+		model_apply(m, op, ops_range_pages(n, op));
 	} else {
 		follow_slot(m, op, n);
 	}
+}
+
+void *model_scratch(struct body *m, unsigned which, size_t bytes)
+{
+	size_t was = m->scratch_bytes[which];
+
+	if (bytes > was) {
+		m->scratch[which] = realloc(m->scratch[which], bytes);
+		if (!m->scratch[which])
+			abort();
+		memset((char *)m->scratch[which] + was, 0, bytes - was);
+		m->scratch_bytes[which] = bytes;
+	}
+	return m->scratch[which];
 }
 
 /* ---- the model as a body ---- */
@@ -456,6 +332,8 @@ static void model_finish(struct body *m, struct finding *f)
 {
 	for (unsigned s = 0; s < OPS_SPACES; s++)
 		free(m->space[s]);
+	for (unsigned i = 0; i < MODEL_SCRATCH_N; i++)
+		free(m->scratch[i]);
 	free(m);
 	f->oracle = ORACLE_NONE;
 }
@@ -472,7 +350,7 @@ static bool model_flip(struct body *m, enum body_flip what, uint64_t nth)
 				if (model_may(&m->space[s]->window[w].page[i], false))
 					readable[n++] = &m->space[s]->window[w].page[i];
 		if (n) {
-			readable[nth % n]->content ^= 1;
+			readable[nth % n]->content[nth / n % OPS_STAMPS] ^= 1;
 			return true;
 		}
 	}

@@ -75,13 +75,35 @@ bool model_may(const struct model_page *p, bool write)
 	return p->mapped && (p->prot & (write ? 2u : 1u));
 }
 
+uint64_t model_stamp(unsigned content, unsigned window, unsigned page, unsigned i)
+{
+	return content == MODEL_ZERO ? 0 : ops_stamp(content - 1u, window, page, i);
+}
+
 uint64_t model_page_fold(uint64_t digest, const struct model_page *p, unsigned window,
 			 unsigned page)
 {
-	for (unsigned i = 0; i < OPS_STAMPS; i++)
-		digest = ops_fold(digest, p->content ? ops_stamp(p->content - 1u, window, page, i)
-						     : 0);
+	for (unsigned i = 0; i < OPS_STAMPS; i++) {
+		unsigned content = p->content[i] == MODEL_UNSURE ? MODEL_ZERO : p->content[i];
+
+		digest = ops_fold(digest, model_stamp(content, window, page, i));
+	}
 	return digest;
+}
+
+void model_page_fill(struct model_page *p, unsigned pattern)
+{
+	for (unsigned i = 0; i < OPS_STAMPS; i++)
+		p->content[i] = (uint16_t)(1 + pattern);
+}
+
+bool model_page_unsure(const struct model_page *p)
+{
+	bool unsure = false;
+
+	for (unsigned i = 0; i < OPS_STAMPS; i++)
+		unsure |= p->content[i] == MODEL_UNSURE;
+	return unsure;
 }
 
 unsigned model_regions(const struct model_window *w)

@@ -4,8 +4,9 @@
  *
  * I1  Every operation stays in the language, whatever the edit.
  * I2  1 <= length <= max.
+ * I3  After a stack of edits sections are whole (ops_mend).
  */
-#include "ops/edit.h"
+#include "ops/edit_inner.h"
 
 #include <string.h>
 
@@ -14,17 +15,6 @@
 
 #define STACK_MAX 8u
 #define RUN_MAX 32u
-
-struct edit {
-	struct op *ops;
-	size_t n, max;
-	struct ops_rng *rng;
-};
-
-static size_t any(struct edit *e, size_t end)
-{
-	return ops_rng_below(e->rng, (uint32_t)end);
-}
 
 static size_t min_size(size_t a, size_t b)
 {
@@ -47,7 +37,7 @@ size_t ops_insert(struct op *ops, size_t n, size_t max, size_t at, const struct 
 }
 
 /* An operation that means something at this point. */
-static struct op fresh(struct edit *e, size_t at)
+struct op edit_fresh(struct edit *e, size_t at)
 {
 	struct op op = ops_random(ops_random_code(e->rng, true), e->rng);
 	struct ops_scene s;
@@ -63,7 +53,7 @@ static void edit_insert(struct edit *e)
 {
 	for (size_t i = 1 + any(e, 4); i; i--) {
 		size_t at = any(e, e->n + 1);
-		struct op op = fresh(e, at);
+		struct op op = edit_fresh(e, at);
 
 		e->n = ops_insert(e->ops, e->n, e->max, at, &op, 1);
 	}
@@ -73,7 +63,7 @@ static void edit_insert(struct edit *e)
 static void edit_append(struct edit *e)
 {
 	for (size_t i = 1 + any(e, 8); i; i--) {
-		struct op op = fresh(e, e->n);
+		struct op op = edit_fresh(e, e->n);
 
 		e->n = ops_insert(e->ops, e->n, e->max, e->n, &op, 1);
 	}
@@ -183,7 +173,7 @@ static void edit_replace(struct edit *e)
 	if (!e->n)
 		return;
 	at = any(e, e->n);
-	e->ops[at] = fresh(e, at);
+	e->ops[at] = edit_fresh(e, at);
 }
 
 static void edit_move(struct edit *e)
@@ -224,6 +214,18 @@ static void edit_cut(struct edit *e)
 		e->n = 1 + any(e, e->n);
 }
 
+static void edit_motif_together(struct edit *e)
+{
+	struct op motif[OPS_MOTIF_MAX];
+	size_t at = any(e, 2) ? e->n : any(e, e->n + 1), count;
+	struct ops_scene s;
+
+	ops_scene_at(&s, e->ops, at);
+	count = ops_motif_together(motif, &s, e->rng);
+	e->n = ops_insert(e->ops, e->n, e->max, at, motif, count);
+}
+
+/* Half of the weight is on concurrent sections. */
 static const struct edit_kind {
 	const char *name;
 	void (*fn)(struct edit *);
@@ -236,6 +238,11 @@ static const struct edit_kind {
 	{ "replace", edit_replace, 4 }, { "move", edit_move, 2 },
 	{ "motif", edit_motif, 6 },    { "cpu", edit_cpu, 3 },
 	{ "cut", edit_cut, 1 },
+	{ "motif-together", edit_motif_together, 12 },
+	{ "strategy", edit_strategy, 9 }, { "choice", edit_choice, 7 },
+	{ "other-cpu", edit_other_cpu, 6 }, { "wrap", edit_wrap, 6 },
+	{ "unwrap", edit_unwrap, 2 },  { "copy-within", edit_copy_within, 6 },
+	{ "more-cpus", edit_more_cpus, 5 },
 };
 
 #define KINDS (sizeof(kinds) / sizeof(*kinds))
@@ -281,6 +288,9 @@ size_t ops_edit(struct op *ops, size_t n, size_t max, struct ops_rng *rng)
 
 	for (; steps; steps--)
 		n = ops_edit_one(ops, n, max, pick_kind(rng), rng);
+	n = ops_mend(ops, n, max);
+	if (n == 0)
+		ops[n++] = ops_random(ops_random_code(rng, true), rng);
 	return n;
 }
 
@@ -293,5 +303,6 @@ size_t ops_splice(struct op *ops, size_t n, size_t max, const struct op *from, s
 		return n;
 	start = ops_rng_below(rng, (uint32_t)from_n);
 	count = 1 + ops_rng_below(rng, (uint32_t)(from_n - start));
-	return ops_insert(ops, n, max, ops_rng_below(rng, (uint32_t)n + 1), from + start, count);
+	n = ops_insert(ops, n, max, ops_rng_below(rng, (uint32_t)n + 1), from + start, count);
+	return ops_mend(ops, n, max);
 }

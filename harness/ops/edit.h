@@ -30,9 +30,22 @@ size_t ops_insert(struct op *ops, size_t n, size_t max, size_t at, const struct 
 /// A short sequence that exercises one mechanism whole: copy-on-write from both
 /// sides, unmap seen from another CPU, blocks split and merged. Aimed at the scene
 /// of the trace so far. Returns: how many operations were written, <= OPS_MOTIF_MAX.
-#define OPS_MOTIF_MAX 40u
+#define OPS_MOTIF_MAX 48u
 struct ops_scene;
 size_t ops_motif(struct op out[OPS_MOTIF_MAX], const struct ops_scene *scene,
 		 struct ops_rng *rng);
+
+/// The same with a concurrent section in it: two or three CPUs at one mechanism.
+size_t ops_motif_together(struct op out[OPS_MOTIF_MAX], const struct ops_scene *scene,
+			  struct ops_rng *rng);
+
+/// A strategy and a seed for a section, ops[0] its first row: mostly random and PCT.
+void ops_random_strategy(struct op *together, struct ops_rng *rng);
+
+/// Brings a trace back to whole sections: each ends before the next begins and holds
+/// OPS_TOGETHER_MAX operations at most, and what means nothing outside of one is
+/// dropped there. Returns: the new length, at most max.
+#define OPS_TOGETHER_MAX 32u
+size_t ops_mend(struct op *ops, size_t n, size_t max);
 
 #endif

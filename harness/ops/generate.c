@@ -6,8 +6,11 @@
  *     among the first BIG_OPS operations and at most BIG_LIVE at once: later a
  *     policy that scatters small blocks may rightly have no big one left.
  *
+ * I3  A section is whole, and lies before the last operation.
+ *
  * A code without a weight gets WEIGHT_USUAL, so that a new operation is generated
- * from its first day.
+ * from its first day; but a seed without sections gives the trace that it gave when
+ * there were none.
  */
 #include "ops/generate.h"
 
@@ -18,6 +21,8 @@
 #define BIG_LIVE 2u
 #define BIG_ORDER 5u
 #define RHYTHM 100u
+#define SECTION_ROOM 26u /* rows that a section takes at most */
+#define SECTION_CPUS 4u
 
 static const uint8_t weights[OP_N] = {
 	[OP_FRAME_ALLOC] = 10, [OP_FRAME_FREE] = 8, [OP_OBJECT_ALLOC] = 10,
@@ -28,24 +33,33 @@ static const uint8_t weights[OP_N] = {
 	[OP_CHECKPOINT] = 1,
 };
 
-static unsigned weight_of(unsigned code, bool fails)
+/* What may come at random. */
+struct mix {
+	bool fails, drains;
+};
+
+static unsigned weight_of(unsigned code, const struct mix *m)
 {
-	if (code == OP_FAIL && !fails)
+	if (code == OP_FAIL && !m->fails)
+		return 0;
+	if (code == OP_DRAIN && !m->drains)
+		return 0;
+	if (code >= OP_TOGETHER && code <= OP_INTERRUPT)
 		return 0;
 	return weights[code] ? weights[code] : WEIGHT_USUAL;
 }
 
 /* side < 0: any. */
-static enum op_code pick_code(struct ops_rng *rng, int side, bool fails)
+static enum op_code pick_code(struct ops_rng *rng, int side, const struct mix *m)
 {
 	unsigned sum = 0, at;
 
 	for (unsigned c = 0; c < OP_N; c++)
 		if (side < 0 || (int)ops_table[c].side == side)
-			sum += weight_of(c, fails);
+			sum += weight_of(c, m);
 	at = ops_rng_below(rng, sum);
 	for (unsigned c = 0; c < OP_N; c++) {
-		unsigned w = side < 0 || (int)ops_table[c].side == side ? weight_of(c, fails) : 0;
+		unsigned w = side < 0 || (int)ops_table[c].side == side ? weight_of(c, m) : 0;
 
 		if (at < w)
 			return (enum op_code)c;
@@ -56,12 +70,13 @@ static enum op_code pick_code(struct ops_rng *rng, int side, bool fails)
 
 enum op_code ops_random_code(struct ops_rng *rng, bool fails)
 {
-	return pick_code(rng, -1, fails);
+	return pick_code(rng, -1, &(struct mix){ .fails = fails, .drains = true });
 }
 
 static enum op_code code_at(uint32_t i, const struct generate_options *o, struct ops_rng *rng)
 {
 	unsigned user = o->user_percent ? o->user_percent : 70;
+	struct mix mix = { .fails = o->fails, .drains = o->together_percent != 0 };
 	unsigned r = ops_rng_below(rng, 100);
 
 	if (i == o->ops_n - 1)
@@ -77,8 +92,8 @@ static enum op_code code_at(uint32_t i, const struct generate_options *o, struct
 		return OP_CHECKPOINT;
 	}
 	if (ops_rng_below(rng, 12) == 0)
-		return pick_code(rng, OP_PLAYER, o->fails);
-	return pick_code(rng, r < user ? OP_USER : OP_KERNEL, o->fails);
+		return pick_code(rng, OP_PLAYER, &mix);
+	return pick_code(rng, r < user ? OP_USER : OP_KERNEL, &mix);
 }
 
 static unsigned big_live(const struct ops_scene *s)
@@ -122,11 +137,11 @@ static struct op release(const struct ops_scene *s, struct ops_rng *rng)
 	return op;
 }
 
-static struct op generate_one(uint32_t i, const struct generate_options *o, struct ops_scene *s,
-			      struct ops_rng *rng)
+/* Aims it; gives something back instead where the budget is used up. */
+static struct op settle(struct op op, uint32_t i, const struct generate_options *o,
+			struct ops_scene *s, struct ops_rng *rng)
 {
 	uint32_t frames_max = o->frames_max ? o->frames_max : 2048;
-	struct op op = ops_random(code_at(i, o, rng), rng);
 	struct ops_scene after = *s;
 
 	if (op.code == OP_FORK && s->names.spaces == (1u << OPS_SPACES) - 1)
@@ -144,12 +159,53 @@ static struct op generate_one(uint32_t i, const struct generate_options *o, stru
 	return op;
 }
 
+/* A section: few operations on few CPUs, so that they meet. Returns: its rows. */
+static uint32_t generate_section(struct op *ops, uint32_t i, const struct generate_options *o,
+				 struct ops_scene *s, struct ops_rng *rng)
+{
+	struct mix mix = { .drains = true };
+	unsigned user = o->user_percent ? o->user_percent : 70, cpu = SECTION_CPUS;
+	unsigned cpus_n = 2 + ops_rng_below(rng, SECTION_CPUS - 1), n = 2 + ops_rng_below(rng, 7);
+	uint32_t at = 0;
+
+	ops[at] = ops_random(OP_TOGETHER, rng);
+	ops[at++].arg[0] = 1; /* random */
+	for (unsigned k = 0; k < n; k++) {
+		unsigned on = k < 2 ? k : ops_rng_below(rng, cpus_n);
+		bool users = ops_rng_below(rng, 100) < user;
+		struct op op;
+
+		if (on != cpu)
+			ops[at++] = (struct op){ .code = OP_CPU, .arg = { (uint16_t)on } };
+		cpu = on;
+		if (o->fails && ops_rng_below(rng, 8) == 0) {
+			ops[at] = ops_random(OP_FAIL, rng);
+			ops_aim(&ops[at++], s, rng);
+		}
+		op = ops_random(pick_code(rng, users ? OP_USER : OP_KERNEL, &mix), rng);
+		ops[at] = settle(op, i + at, o, s, rng);
+		at++;
+	}
+	ops[at++] = (struct op){ .code = OP_JOIN };
+	return at;
+}
+
 void ops_generate(struct op *ops, const struct generate_options *o)
 {
 	struct ops_rng rng = { o->seed };
 	struct ops_scene s;
+	uint32_t i = 0;
 
 	ops_scene_start(&s);
-	for (uint32_t i = 0; i < o->ops_n; i++)
-		ops[i] = generate_one(i, o, &s, &rng);
+	while (i < o->ops_n) {
+		if (o->together_percent && i + SECTION_ROOM + 2 < o->ops_n &&
+		    ops_rng_below(&rng, 100) < o->together_percent) {
+			i += generate_section(ops + i, i, o, &s, &rng);
+		} else {
+			struct op op = ops_random(code_at(i, o, &rng), &rng);
+
+			ops[i] = settle(op, i, o, &s, &rng);
+			i++;
+		}
+	}
 }

@@ -4,48 +4,7 @@
  */
 #include <kmm/fail.h>
 
-#include "ops/edit.h"
-#include "ops/scene.h"
-
-struct motif {
-	struct op *out;
-	size_t n;
-	const struct ops_scene *scene;
-	struct ops_rng *rng;
-	unsigned space, child, window, page, pages;
-};
-
-static void put(struct motif *m, enum op_code code, unsigned a, unsigned b, unsigned c, unsigned d,
-		unsigned e)
-{
-	struct op raw = { .code = (uint8_t)code,
-			  .arg = { (uint16_t)a, (uint16_t)b, (uint16_t)c, (uint16_t)d,
-				   (uint16_t)e } };
-
-	if (m->n < OPS_MOTIF_MAX)
-		m->out[m->n++] = ops_normalise(raw);
-}
-
-static unsigned below(struct motif *m, unsigned end)
-{
-	return ops_rng_below(m->rng, end);
-}
-
-static void map(struct motif *m, unsigned prot)
-{
-	put(m, OP_MAP, m->space, m->window, m->page, m->pages, prot);
-}
-
-static void touch(struct motif *m, enum op_code code, unsigned space)
-{
-	put(m, code, space, m->window, m->page, m->pages,
-	    code == OP_WRITE ? below(m, 256) : 0);
-}
-
-static void cpu(struct motif *m, unsigned i)
-{
-	put(m, OP_CPU, i, 0, 0, 0, 0);
-}
+#include "ops/motif.h"
 
 static void cow_both_sides(struct motif *m)
 {
@@ -276,6 +235,20 @@ static void fail_within(struct motif *m)
 	touch(m, OP_READ, m->space);
 }
 
+static void start_motif(struct motif *m, struct op *out, const struct ops_scene *scene,
+			struct ops_rng *rng)
+{
+	struct op fork = ops_random(OP_FORK, rng);
+
+	*m = (struct motif){ .out = out, .scene = scene, .rng = rng };
+	ops_aim(&fork, scene, rng);
+	m->space = fork.arg[0];
+	m->child = fork.arg[1];
+	m->window = below(m, OPS_FIXED_WINDOWS);
+	m->page = below(m, 2) ? below(m, OPS_WINDOW_PAGES) : 30 + below(m, 3);
+	m->pages = 1 + below(m, 4);
+}
+
 size_t ops_motif(struct op out[OPS_MOTIF_MAX], const struct ops_scene *scene,
 		 struct ops_rng *rng)
 {
@@ -285,15 +258,19 @@ size_t ops_motif(struct op out[OPS_MOTIF_MAX], const struct ops_scene *scene,
 		replace_the_middle, scattered, many_regions,
 		respawn_elsewhere, grandchild, fail_within,
 	};
-	struct motif m = { .out = out, .scene = scene, .rng = rng };
-	struct op fork = ops_random(OP_FORK, rng);
+	struct motif m;
 
-	ops_aim(&fork, scene, rng);
-	m.space = fork.arg[0];
-	m.child = fork.arg[1];
-	m.window = below(&m, OPS_FIXED_WINDOWS);
-	m.page = below(&m, 2) ? below(&m, OPS_WINDOW_PAGES) : 30 + below(&m, 3);
-	m.pages = 1 + below(&m, 4);
+	start_motif(&m, out, scene, rng);
 	motifs[below(&m, sizeof(motifs) / sizeof(*motifs))](&m);
+	return m.n;
+}
+
+size_t ops_motif_together(struct op out[OPS_MOTIF_MAX], const struct ops_scene *scene,
+			  struct ops_rng *rng)
+{
+	struct motif m;
+
+	start_motif(&m, out, scene, rng);
+	motif_together(&m);
 	return m.n;
 }

@@ -31,7 +31,8 @@ const char *const ops_result_text[RESULT_N] = {
 
 static bool is_count(unsigned kind)
 {
-	return kind == OPERAND_BYTES || kind == OPERAND_PAGES || kind == OPERAND_KTH;
+	return kind == OPERAND_BYTES || kind == OPERAND_PAGES || kind == OPERAND_KTH ||
+	       kind == OPERAND_POINT || kind == OPERAND_OLDER;
 }
 
 struct op ops_normalise(struct op raw)

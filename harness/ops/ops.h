@@ -39,7 +39,12 @@
 	X(OPERAND_PATTERN, 256)               \
 	X(OPERAND_CPU, OPS_CPUS)              \
 	X(OPERAND_CLASS, 3)                   /* enum kmm_fail_class */ \
-	X(OPERAND_KTH, 256)                   /* zero becomes one */
+	X(OPERAND_KTH, 256)                   /* zero becomes one */ \
+	X(OPERAND_STRATEGY, 6)                /* enum section_strategy (run/section.h) */ \
+	X(OPERAND_SEED, 65535)                \
+	X(OPERAND_POINT, 65535)               /* zero becomes one */ \
+	X(OPERAND_OLDER, 8)                   /* zero becomes one */ \
+	X(OPERAND_TARGET, 64)                 /* what a walker looks at */
 
 enum operand_kind {
 #define OPS_OPERAND_ENUM(name, end) name,
@@ -70,7 +75,15 @@ enum op_side { OP_KERNEL, OP_USER, OP_PLAYER };
 	X(OP_EXIT, "exit", OP_USER, SPACE, NONE, NONE, NONE, NONE)                            \
 	X(OP_CPU, "cpu", OP_PLAYER, CPU, NONE, NONE, NONE, NONE)                              \
 	X(OP_FAIL, "fail", OP_PLAYER, CLASS, KTH, NONE, NONE, NONE)                           \
-	X(OP_CHECKPOINT, "checkpoint", OP_PLAYER, NONE, NONE, NONE, NONE, NONE)
+	X(OP_CHECKPOINT, "checkpoint", OP_PLAYER, NONE, NONE, NONE, NONE, NONE)               \
+	X(OP_TOGETHER, "together", OP_PLAYER, STRATEGY, SEED, NONE, NONE, NONE)               \
+	X(OP_JOIN, "join", OP_PLAYER, NONE, NONE, NONE, NONE, NONE)                           \
+	X(OP_SWITCH, "switch", OP_PLAYER, POINT, CPU, NONE, NONE, NONE)                       \
+	X(OP_DEFER, "defer", OP_PLAYER, POINT, NONE, NONE, NONE, NONE)                        \
+	X(OP_STALE, "stale", OP_PLAYER, POINT, OLDER, NONE, NONE, NONE)                       \
+	X(OP_WALK, "walk", OP_PLAYER, POINT, CPU, TARGET, NONE, NONE)                         \
+	X(OP_INTERRUPT, "interrupt", OP_PLAYER, NONE, NONE, NONE, NONE, NONE)                 \
+	X(OP_DRAIN, "drain", OP_KERNEL, NONE, NONE, NONE, NONE, NONE)
 
 enum op_code {
 #define OPS_CODE_ENUM(name, text, side, a, b, c, d, e) name,

@@ -12,16 +12,27 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Sigils by operand kind; prot and class have words of their own. */
+/* Sigils by operand kind; prot, class and strategy have words of their own. */
 static const char *const sigil[OPERAND_N] = {
 	[OPERAND_SLOT] = "@",   [OPERAND_ORDER] = "o",      [OPERAND_BYTES] = "b",
 	[OPERAND_SPACE] = "s",  [OPERAND_WINDOW] = "w",     [OPERAND_PLACED] = "w",
 	[OPERAND_PAGE] = "p",   [OPERAND_ANY_WINDOW] = "w", [OPERAND_PAGES] = "+",
 	[OPERAND_BREAK] = "=",  [OPERAND_PATTERN] = "v",    [OPERAND_CPU] = "c",
-	[OPERAND_KTH] = "k",
+	[OPERAND_KTH] = "k",    [OPERAND_SEED] = "x",       [OPERAND_POINT] = "k",
+	[OPERAND_OLDER] = "~",  [OPERAND_TARGET] = "t",
 };
 
-static const char *const class_word[] = { "frame", "table", "object" };
+static const char *const class_word[] = { "frame", "table", "object", NULL };
+static const char *const strategy_word[] = { "rows", "random", "pct1", "pct2",
+					     "pct3", "pct4",   NULL };
+
+/* The words of a kind, in the order of its values; NULL: it has a sigil, or letters. */
+static const char *const *words_of(unsigned kind)
+{
+	return kind == OPERAND_CLASS	? class_word :
+	       kind == OPERAND_STRATEGY ? strategy_word :
+					  NULL;
+}
 
 /* Placed windows are numbered on after the fixed ones. */
 static unsigned number_base(unsigned kind)
@@ -34,8 +45,8 @@ static void print_operand(char *word, size_t bytes, unsigned kind, unsigned v)
 	if (kind == OPERAND_PROT)
 		snprintf(word, bytes, "%s%s%s%s", v & 1 ? "r" : "", v & 2 ? "w" : "",
 			 v & 4 ? "x" : "", v ? "" : "-");
-	else if (kind == OPERAND_CLASS)
-		snprintf(word, bytes, "%s", class_word[v]);
+	else if (words_of(kind))
+		snprintf(word, bytes, "%s", words_of(kind)[v]);
 	else
 		snprintf(word, bytes, "%s%u", sigil[kind], v + number_base(kind));
 }
@@ -68,10 +79,10 @@ static bool parse_prot(const char *word, uint16_t *v)
 	return *v != 0;
 }
 
-static bool parse_class(const char *word, uint16_t *v)
+static bool parse_word(const char *word, unsigned kind, uint16_t *v)
 {
-	for (unsigned i = 0; i < sizeof(class_word) / sizeof(*class_word); i++)
-		if (!strcmp(word, class_word[i])) {
+	for (unsigned i = 0; words_of(kind)[i]; i++)
+		if (!strcmp(word, words_of(kind)[i])) {
 			*v = (uint16_t)i;
 			return true;
 		}
@@ -99,8 +110,8 @@ static bool parse_operand(const char *word, unsigned kind, uint16_t *v)
 {
 	if (kind == OPERAND_PROT)
 		return parse_prot(word, v);
-	if (kind == OPERAND_CLASS)
-		return parse_class(word, v);
+	if (words_of(kind))
+		return parse_word(word, kind, v);
 	return parse_number(word, kind, v);
 }
 
@@ -112,6 +123,8 @@ static void describe_operand(char *text, size_t bytes, unsigned kind)
 		snprintf(text, bytes, "a protection (letters r, w, x, or -)");
 	else if (kind == OPERAND_CLASS)
 		snprintf(text, bytes, "frame, table or object");
+	else if (kind == OPERAND_STRATEGY)
+		snprintf(text, bytes, "rows, random, or pct1 to pct4");
 	else
 		snprintf(text, bytes, "%s%u to %s%u", sigil[kind], base, sigil[kind],
 			 base + end - 1);

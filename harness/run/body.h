@@ -21,7 +21,10 @@
 	X(ORACLE_LEAK, "leak")           /* frames left at teardown */ \
 	X(ORACLE_PANIC, "panic")         /* kmm called the port's panic */ \
 	X(ORACLE_SANITIZER, "sanitizer") /* ASan, UBSan, a crash signal */ \
-	X(ORACLE_HANG, "hang")           /* an operation did not end */
+	X(ORACLE_HANG, "hang")           /* an operation did not end: deadlock, livelock, lost wake-up */ \
+	X(ORACLE_RACE, "race")           /* accesses that nothing orders, one of them plain */ \
+	X(ORACLE_CONTEXT, "context")     /* what must not be done with interrupts on, or off */ \
+	X(ORACLE_LINEAR, "linear")       /* no order of concurrent operations explains the outcomes */
 
 enum oracle {
 #define ORACLE_ENUM(name, text) name,
@@ -54,6 +57,10 @@ enum body_flip {
 };
 
 struct body; /* each body's own */
+struct section;
+struct history;
+struct sched;
+struct sched_strategy;
 
 struct body_class {
 	const char *name;
@@ -70,6 +77,14 @@ struct body_class {
 	/// the full walks too. Leaves f->oracle ORACLE_NONE if nothing is found.
 	/// `failed`: the operation returned an error, so that state must be as before.
 	void (*verify)(struct body *b, bool thorough, bool failed, struct finding *f);
+
+	/// Performs a concurrent section; NULL: can't. `names` follows as operations
+	/// end. The choices made are left in *run, outcomes in *h; `strategy` makes
+	/// them. Operations that s marks, or whose names mean nothing when they begin,
+	/// have the outcome RESULT_SKIP.
+	void (*together)(struct body *b, const struct section *s, struct ops_names *names,
+			 struct sched *run, struct sched_strategy *strategy,
+			 struct history *h);
 
 	/// Did an injected failure happen in the last operation?
 	bool (*injected)(struct body *b);

@@ -28,6 +28,9 @@ int cmd_replay(const struct command *self, int argc, char **argv);
 int cmd_generate(const struct command *self, int argc, char **argv);
 int cmd_minimise(const struct command *self, int argc, char **argv);
 int cmd_print(const struct command *self, int argc, char **argv);
+int cmd_sweep(const struct command *self, int argc, char **argv);
+int cmd_explore(const struct command *self, int argc, char **argv);
+int cmd_litmus(const struct command *self, int argc, char **argv);
 int cmd_boot(const struct command *self, int argc, char **argv);
 
 /// Complains on stderr in one line, "pagemill: …". Returns: code

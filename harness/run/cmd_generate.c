@@ -7,7 +7,7 @@
 #include "run/cli.h"
 
 struct wish {
-	uint64_t seed, ops_n, user, order_max, frames_max;
+	uint64_t seed, ops_n, user, order_max, frames_max, together;
 	bool fail, no_fail, binary;
 	const char *out;
 };
@@ -19,6 +19,7 @@ static bool take(struct cli_args *a, const char *arg, struct wish *w)
 	       cli_number(a, arg, "--user", 1, 100, &w->user) ||
 	       cli_number(a, arg, "--order-max", 1, OPS_ORDER_MAX, &w->order_max) ||
 	       cli_number(a, arg, "--frames-max", 64, 1u << 22, &w->frames_max) ||
+	       cli_number(a, arg, "--together", 0, 100, &w->together) ||
 	       cli_flag(arg, "--fail", &w->fail) || cli_flag(arg, "--no-fail", &w->no_fail) ||
 	       cli_flag(arg, "--binary", &w->binary) || cli_word(a, arg, "-o", &w->out);
 }
@@ -29,7 +30,8 @@ static int generate(const struct wish *w)
 				      .user_percent = (unsigned)w->user,
 				      .order_max = (unsigned)w->order_max,
 				      .frames_max = (uint32_t)w->frames_max,
-				      .fails = w->fail };
+				      .fails = w->fail,
+				      .together_percent = (unsigned)w->together };
 	struct op *ops = calloc(o.ops_n, sizeof(*ops));
 	char comment[160], why[256];
 	const char *fault;
@@ -37,8 +39,9 @@ static int generate(const struct wish *w)
 	if (!ops)
 		return cli_fail(EXIT_TOOL, "generate: out of memory");
 	ops_generate(ops, &o);
-	snprintf(comment, sizeof(comment), "generated: seed %llu, %u operations%s",
-		 (unsigned long long)o.seed, o.ops_n, o.fails ? ", with failures" : "");
+	snprintf(comment, sizeof(comment), "generated: seed %llu, %u operations%s%s",
+		 (unsigned long long)o.seed, o.ops_n, o.fails ? ", with failures" : "",
+		 o.together_percent ? ", with concurrent sections" : "");
 	fault = ops_save(w->out, ops, o.ops_n, w->binary ? OPS_BINARY : OPS_TEXT, comment, why,
 			 sizeof(why));
 	free(ops);

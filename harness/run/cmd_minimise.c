@@ -31,9 +31,9 @@ static int save(const struct ops_trace *t, const char *body, const struct minimi
 		 (unsigned long long)s->frames_n, (unsigned long long)s->seed);
 	if (ops_save(out, t->ops, t->ops_n, OPS_TEXT, comment, why, sizeof(why)))
 		return cli_fail(EXIT_TOOL, "%s", why);
-	fprintf(stderr, "minimise: %u operations, oracle %s, %u runs%s: %s\n", t->ops_n,
+	fprintf(stderr, "minimise: %u operations, oracle %s, %u runs%s%s: %s\n", t->ops_n,
 		oracle_text[r->last.finding.oracle], r->runs_n,
-		r->whole ? "" : " (budget used up)", out);
+		r->fixed_n ? ", schedule in rows" : "", r->whole ? "" : " (budget used up)", out);
 	return EXIT_FINDING;
 }
 
@@ -41,6 +41,7 @@ static int shrink(const char *path, const char *body, struct minimise_options *o
 {
 	struct minimise_result r;
 	struct ops_trace t;
+	struct op *ops;
 	uint32_t said = 0;
 	char why[512];
 	int code;
@@ -50,6 +51,13 @@ static int shrink(const char *path, const char *body, struct minimise_options *o
 		return cli_fail(EXIT_MISSING, "minimise: no body '%s' in this build", body);
 	if (ops_load(path, &t, why, sizeof(why)))
 		return cli_fail(EXIT_USAGE, "%s", why);
+	o->room = t.ops_n + SCHED_CHOICES_MAX + 64;
+	ops = realloc(t.ops, o->room * sizeof(*ops));
+	if (!ops) {
+		free(t.ops);
+		return cli_fail(EXIT_TOOL, "minimise: out of memory");
+	}
+	t.ops = ops;
 	o->isolated = true;
 	o->play.quiet = true;
 	o->progress = progress;

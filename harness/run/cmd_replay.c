@@ -4,34 +4,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ops/text.h"
 #include "run/cli.h"
+#include "run/timeline.h"
 
 struct replay {
 	struct player_options play;
 	const char *body, *flip, *kernel, *log_path;
 	uint64_t timeout_s;
-	bool explain, icount;
+	bool explain, explain_all, icount;
 	bool seen;            /* a body of this trace has given a digest … */
 	uint64_t digest;      /* … this one, which all must give */
 	char seen_by[48];
 	const char *path;
 	struct ops_trace t;
 };
-
-static void explain_op(void *ctx, const struct player_event *e)
-{
-	char line[OPS_LINE_BYTES];
-
-	(void)ctx;
-	ops_print(line, e->op);
-	printf("%6u  %-36s %-11s %016" PRIx64, e->index, line,
-	       e->body.result < RESULT_N ? ops_result_text[e->body.result] : "?", e->body.value);
-	if (e->body.result != e->model.result || e->body.value != e->model.value)
-		printf("   the model: %s %016" PRIx64, ops_result_text[e->model.result],
-		       e->model.value);
-	printf("%s\n", e->injected ? "   (injected)" : "");
-}
 
 static int verdict(const struct replay *r, const char *body, int code, const char *why)
 {
@@ -57,6 +43,38 @@ static int compare(struct replay *r, const char *body, uint64_t digest)
 	return verdict(r, body, EXIT_AGREE, NULL);
 }
 
+/* Rows that say what happens at once: outcomes depend on an order that only sim knows. */
+static bool has_sections(const struct ops_trace *t)
+{
+	for (uint32_t i = 0; i < t->ops_n; i++)
+		if (t->ops[i].code == OP_TOGETHER)
+			return true;
+	return false;
+}
+
+/* Plays it, and tells how it went if asked to. */
+static void play(const struct replay *r, struct player_options *o, struct player_result *res)
+{
+	unsigned timeout_s = r->timeout_s ? (unsigned)r->timeout_s : 20;
+	struct timeline *t = NULL;
+
+	if (r->explain) {
+		t = timeline_make(r->t.ops, r->t.ops_n, o->start.cpus_n ? o->start.cpus_n : 2);
+		if (!t)
+			cli_fail(EXIT_TOOL, "%s: no memory for a timeline", r->path);
+	}
+	if (t) {
+		o->on_op = timeline_op;
+		o->on_step = timeline_step;
+		o->ctx = t;
+	}
+	player_run_isolated(r->t.ops, r->t.ops_n, o, timeout_s, res);
+	if (t) {
+		timeline_print(t, stdout, r->explain_all, &res->finding);
+		timeline_free(t);
+	}
+}
+
 static int on_host(struct replay *r, const char *name, const char *format)
 {
 	struct player_options o = r->play;
@@ -70,14 +88,16 @@ static int on_host(struct replay *r, const char *name, const char *format)
 	o.start.format = format;
 	if (!o.body)
 		return cli_fail(EXIT_MISSING, "no body '%s' in this build", name);
-	if (r->explain)
-		o.on_op = explain_op;
-	player_run_isolated(r->t.ops, r->t.ops_n, &o, r->timeout_s ? (unsigned)r->timeout_s : 20,
-			    &res);
+	if (has_sections(&r->t) && !o.body->together)
+		fprintf(stderr, "%s: %s: plays concurrent sections in the order of the trace\n",
+			r->path, body);
+	play(r, &o, &res);
 	if (res.refused[0])
 		return cli_fail(EXIT_USAGE, "%s: %s: %s", r->path, body, res.refused);
 	printf("%s %s ops=%u skipped=%u followed=%u digest=%016" PRIx64, r->path, body,
 	       res.ops_done, res.skipped_n, res.followed_n, res.digest);
+	if (res.sections_n)
+		printf(" sections=%u points=%u", res.sections_n, res.points_n);
 	if (res.finding.oracle != ORACLE_NONE) {
 		snprintf(why, sizeof(why), "%s: operation %u: %s", oracle_text[res.finding.oracle],
 			 res.finding.op_index, res.finding.text);
@@ -88,7 +108,7 @@ static int on_host(struct replay *r, const char *name, const char *format)
 	if (o.flip != FLIP_NONE)
 		fprintf(stderr, "%s: %s: a bit was turned over, and nobody noticed\n", r->path,
 			body);
-	if (res.followed_n)
+	if (res.followed_n || has_sections(&r->t))
 		return verdict(r, body, EXIT_AGREE, NULL);
 	return compare(r, body, res.digest);
 }
@@ -128,8 +148,9 @@ static int on_all(struct replay *r)
 
 	code = cli_worse(code, on_host(r, "sim", "x86_64"));
 	code = cli_worse(code, on_host(r, "sim", "aarch64"));
-	if (has_failures(&r->t)) {
-		fprintf(stderr, "%s: injects failures: not for guests\n", r->path);
+	if (has_failures(&r->t) || has_sections(&r->t)) {
+		fprintf(stderr, "%s: %s: not for guests\n", r->path,
+			has_sections(&r->t) ? "has concurrent sections" : "injects failures");
 		return code;
 	}
 	code = cli_worse(code, in_guest(r, "x86_64"));
@@ -185,7 +206,9 @@ static bool take(struct cli_args *a, const char *arg, struct replay *r)
 	       cli_word(a, arg, "--log", &r->log_path) ||
 	       cli_number(a, arg, "--timeout", 1, 36000, &r->timeout_s) ||
 	       cli_flag(arg, "--thorough", &r->play.thorough) ||
-	       cli_flag(arg, "--explain", &r->explain) || cli_flag(arg, "--icount", &r->icount);
+	       cli_flag(arg, "--explain", &r->explain) ||
+	       cli_flag(arg, "--explain=all", &r->explain_all) ||
+	       cli_flag(arg, "--icount", &r->icount);
 }
 
 static const char *bad_wish(struct replay *r)
@@ -221,6 +244,7 @@ int cmd_replay(const struct command *self, int argc, char **argv)
 			return cli_usage(self);
 		argv[1 + traces_n++] = argv[a.at - 1];
 	}
+	r.explain |= r.explain_all;
 	if (!traces_n)
 		return cli_usage(self);
 	if (bad_wish(&r))

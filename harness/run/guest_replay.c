@@ -175,12 +175,18 @@ int guest_replay(const struct ops_trace *t, struct guest_replay *g)
 	int code = EXIT_TOOL;
 
 	g->why[0] = 0;
-	for (uint32_t i = 0; i < t->ops_n; i++)
-		if (t->ops[i].code == OP_FAIL) {
-			snprintf(g->why, sizeof(g->why),
-				 "operation %u injects a failure, which guests don't", i);
-			return EXIT_USAGE;
-		}
+	for (uint32_t i = 0; i < t->ops_n; i++) {
+		const char *what = t->ops[i].code == OP_FAIL ? "injects a failure, which guests "
+							       "don't" :
+				   t->ops[i].code == OP_TOGETHER ? "begins a concurrent section, "
+								   "which guests don't play" :
+								   NULL;
+
+		if (!what)
+			continue;
+		snprintf(g->why, sizeof(g->why), "operation %u %s", i, what);
+		return EXIT_USAGE;
+	}
 	w.want = calloc(t->ops_n + 1u, sizeof(*w.want));
 	if (!w.want || !player_expect(t->ops, t->ops_n, &g->play, note_digest, &w) ||
 	    body_model.start(&w.model, &g->play.start)) {

@@ -1,12 +1,21 @@
 /* Minimising by delta debugging.
  *
- * Three passes, repeated until none helps or the budget is used up:
- *   cut     drop what follows the finding
- *   delete  drop runs of n/2, n/4, … 1 operations, from the end
- *   simpler replace each operand by simpler ones: 0, 1, half, one less
+ * Passes, repeated until none helps or the budget is used up:
+ *   cut       drop what follows the finding
+ *   sections  drop whole ones, or play their operations one after another
+ *   delete    drop runs of n/2, n/4, … 1 rows, from the end
+ *   fix       say the schedules of sections in rows
+ *   simpler   replace each operand by simpler ones: 0, 1, half, one less
+ *
+ * A schedule that a seed chose depends on every operation of its section: take one
+ * away, and all is different. So the schedule of the last section that was played, in
+ * which or after which the finding showed, is said in rows before anything else.
+ * Rows are keyed by operation and point; what is left of them holds still while others
+ * are taken away, and a switch is a row to be taken away like any other.
  *
  * I1  The kept trace always showed the first run's oracle when it was last played.
- * I2  It never grows, and its operands never do.
+ * I2  It only grows where a schedule is said in rows, never beyond its room; operands
+ *     never do.
  *
  * Only the oracle must stay: holding on to the finding's words would keep addresses.
  *
@@ -14,17 +23,20 @@
  */
 #include "run/minimise.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "ops/edit.h"
+#include "run/section.h"
 
 struct search {
 	const struct minimise_options *o;
 	struct minimise_result *r;
 	struct op *ops, *trial;
-	uint32_t n;
+	uint32_t n, room;
+	struct section section;
 	unsigned runs_max;
 	struct timespec end;
 	bool spent;
@@ -78,6 +90,98 @@ static bool pass_cut(struct search *s)
 	memcpy(s->trial, s->ops, n * sizeof(*s->trial));
 	return try(s, n);
 }
+
+/* ---- sections ---- */
+
+/* The last section before `end` with this, or any, kind of strategy. */
+static bool section_before(const struct search *s, uint32_t end, bool chosen, uint32_t *at)
+{
+	while (end-- > 0)
+		if (s->ops[end].code == OP_TOGETHER &&
+		    (!chosen || s->ops[end].arg[0] != SECTION_ROWS)) {
+			*at = end;
+			return true;
+		}
+	return false;
+}
+
+/* Owners don't matter to who reads it for its rows. */
+static void read_section(struct search *s, uint32_t at)
+{
+	const struct body_options *o = &s->o->play.start;
+	struct ops_names names;
+
+	ops_names_start(&names);
+	for (uint32_t i = 0; i < at; i++)
+		if (s->ops[i].code == OP_CPU)
+			names.cpu = (uint8_t)s->ops[i].arg[0];
+	section_read(&s->section, s->ops, s->n, at, &names, o->cpus_n ? o->cpus_n : 2);
+}
+
+/* Says the section's schedule in the rows of what the last run of it chose. */
+static bool fix_section(struct search *s, uint32_t at)
+{
+	struct player_result *r = &s->r->last;
+	struct player_result prefix;
+	uint32_t n;
+
+	read_section(s, at);
+	if (r->section_at != at || r->sections_n == 0) {
+		if (!budget_left(s))
+			return false;
+		play(s, s->ops, at + s->section.trace_n, &prefix);
+		r = &prefix;
+	}
+	if (r->refused[0] || r->sections_n == 0 || r->section_at != at || r->choices_lost)
+		return false;
+	memcpy(s->trial, s->ops, s->n * sizeof(*s->trial));
+	n = section_fix(&s->section, r->choice, r->choices_n, s->trial, s->n, s->room);
+	if (n == 0 || !try(s, n))
+		return false;
+	s->r->fixed_n++;
+	return true;
+}
+
+/* From the last one on, so that the last one's choices are at hand. */
+static bool pass_fix(struct search *s, unsigned most)
+{
+	bool helped = false;
+	uint32_t at = s->n;
+
+	while (most-- > 0 && !s->spent && section_before(s, at, true, &at))
+		helped |= fix_section(s, at);
+	return helped;
+}
+
+static bool try_unwrap(struct search *s, uint32_t at, uint32_t rows)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < s->n; i++) {
+		unsigned code = s->ops[i].code;
+
+		if (i < at || i >= at + rows || code < OP_TOGETHER || code > OP_INTERRUPT)
+			s->trial[n++] = s->ops[i];
+	}
+	return try(s, n);
+}
+
+static bool try_delete(struct search *s, uint32_t at, uint32_t count);
+
+static bool pass_sections(struct search *s)
+{
+	bool helped = false;
+	uint32_t at = s->n;
+
+	while (!s->spent && section_before(s, at, false, &at)) {
+		read_section(s, at);
+		helped |= try_delete(s, at, s->section.trace_n) ||
+			  try_unwrap(s, at, s->section.trace_n);
+	}
+	return helped;
+}
+
+/* ---- rows and operands ---- */
 
 static bool try_delete(struct search *s, uint32_t at, uint32_t count)
 {
@@ -145,6 +249,7 @@ uint32_t minimise(struct op *ops, uint32_t ops_n, const struct minimise_options 
 		  struct minimise_result *r)
 {
 	struct search s = { .o = o, .r = r, .ops = ops, .n = ops_n,
+			    .room = o->room > ops_n ? o->room : ops_n,
 			    .runs_max = o->runs_max ? o->runs_max : 5000 };
 	bool helped = true;
 
@@ -153,14 +258,18 @@ uint32_t minimise(struct op *ops, uint32_t ops_n, const struct minimise_options 
 	s.end.tv_sec += o->seconds_max ? o->seconds_max : 60;
 	play(&s, ops, ops_n, &r->first);
 	r->last = r->first;
-	s.trial = malloc((ops_n ? ops_n : 1) * sizeof(*s.trial));
+	s.trial = malloc((s.room ? s.room : 1) * sizeof(*s.trial));
 	if (r->first.refused[0] || r->first.finding.oracle == ORACLE_NONE || !s.trial) {
 		free(s.trial);
 		return ops_n;
 	}
+	pass_cut(&s);
+	pass_fix(&s, 1);
 	while (helped && !s.spent) {
 		helped = pass_cut(&s);
+		helped |= pass_sections(&s);
 		helped |= pass_delete(&s);
+		helped |= pass_fix(&s, UINT_MAX);
 		helped |= pass_simpler(&s);
 	}
 	r->whole = !s.spent;

@@ -16,7 +16,9 @@ static const struct command commands[] = {
 	  "                            (model, sim in both formats, both guests); default sim\n"
 	  START_OPTIONS
 	  "  --thorough                all checks after every operation\n"
-	  "  --explain                 print every operation with its outcomes\n"
+	  "  --explain                 print every operation with its outcomes, and of concurrent\n"
+	  "                            sections who did what when\n"
+	  "  --explain=all             the same, nothing folded\n"
 	  "  --flip table:N|contents:N|model:N   turn over one bit after N operations:\n"
 	  "                            the verdict must change\n"
 	  "  --timeout S               per operation (guests: in all); default 20 (120)\n"
@@ -25,6 +27,7 @@ static const struct command commands[] = {
 	  "  --seed S, --ops N         default 1, 1000\n"
 	  "  --user PERCENT            share of user operations; default 70\n"
 	  "  --fail, --no-fail         with injected failures, without (default)\n"
+	  "  --together PERCENT        places where a concurrent section begins; default 0\n"
 	  "  --order-max N, --frames-max N   bounds of what it takes at once\n"
 	  "  --binary                  binary form\n" },
 	{ "minimise", "[OPTION…] TRACE -o FILE", "shorten a trace that shows a finding",
@@ -33,6 +36,25 @@ static const struct command commands[] = {
 	  START_OPTIONS
 	  "  --runs N, --seconds S     budget; default 5000, 60\n"
 	  "  --timeout S               per operation; default 5\n" },
+	{ "explore", "[OPTION…] TRACE [-o FILE]", "play a trace's sections under many schedules",
+	  cmd_explore,
+	  "  --strategy random|pct|all default random\n"
+	  "  --depth D                 of PCT; default 3\n"
+	  "  --preemptions N, --stale N, --defers N, --walks N\n"
+	  "                            bounds of `all`; default 2, 1, 1, 1\n"
+	  "  --runs N, --seconds S     budget; default 60 s\n"
+	  "  --seed S                  of the schedules\n"
+	  "  --timeout S               per run; default 20\n"
+	  "  --thorough                all checks after every operation\n"
+	  "  --format, --preset, --cpus, --frames   as for replay; 2048 frames\n" },
+	{ "litmus", "[OPTION…] [NAME…]", "explore the small clients and their broken twins",
+	  cmd_litmus,
+	  "  --list                    names and what each shows\n"
+	  "  --strategy all|random|pct default all\n"
+	  "  --explain                 print the interleaving that failed\n" },
+	{ "sweep", "[OPTION…] TRACE… [-o FILE]", "fail each allocation of a trace in turn", cmd_sweep,
+	  START_OPTIONS
+	  "  --timeout S               per operation; default 20\n" },
 	{ "print", "[--binary] TRACE [-o FILE]", "print a trace as text, or convert it",
 	  cmd_print, NULL },
 	{ "boot", "--arch A --run user|bench|stress|panic|hang [OPTION…]",

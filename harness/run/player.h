@@ -3,6 +3,7 @@
 #define PLAYER_H
 
 #include "run/body.h"
+#include "sched/sched.h"
 
 #define PLAYER_THOROUGH_EVERY 64u
 
@@ -24,7 +25,11 @@ struct player_options {
 	enum player_flip flip;
 	uint32_t flip_after;       /* number of operations before it */
 	bool quiet;                /* an isolated child's stderr is dropped */
+	struct sched_strategy *strategy; /* of all concurrent sections; NULL: as each says */
 	void (*on_op)(void *ctx, const struct player_event *e); /* may be NULL */
+	/* Within sections: the scheduler's events, and "defer", "stale" and "walk" for such
+	 * choices. May be NULL. */
+	void (*on_step)(void *ctx, const struct sched_event *e);
 	void *ctx;
 };
 
@@ -35,6 +40,14 @@ struct player_result {
 	uint32_t followed_n;       /* outcomes allowed, though not what ample memory gives */
 	uint64_t digest;           /* of the body's transcript */
 	bool flipped;              /* the self-test's bit was turned over */
+	uint32_t injected_n;       /* operations in which an injected failure happened */
+	uint32_t sections_n;
+	uint32_t points_n, points_max; /* points passed: in all sections; in the longest */
+	/* The last section's choices against the default, and where it begins in the trace:
+	 * what section_fix needs to say a finding's schedule in rows. */
+	uint32_t section_at, choices_n;
+	bool choices_lost;         /* there were more than fit */
+	struct sched_choice choice[SCHED_CHOICES_MAX];
 };
 
 /// Plays a trace. A body that a finding has shown broken is still torn down.

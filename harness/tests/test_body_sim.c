@@ -421,7 +421,7 @@ static void body_sim_changed_state_after_a_failure_is_told(void **state)
 	body_sim.verify(s.body, true, true, &f);
 	assert_int_equal(f.oracle, ORACLE_NONE);
 	assert_int_equal(sim_do(&s, "map s0 w2 p0 +1 wx").result, RESULT_ACCES);
-	sim_performer(s.body)->before.regions_n++;
+	sim_performer(s.body)->turn.before.regions_n++;
 	body_sim.verify(s.body, false, true, &f);
 	assert_int_equal(f.oracle, ORACLE_UNCHANGED);
 	(void)sim_close(&s);

@@ -38,7 +38,7 @@ static void link_tables(uint64_t table_bits, unsigned down_to)
 
 static struct mmu_walk walk(const struct mmu_memory *m)
 {
-	struct mmu_from from = { FIRST, 3, MMU_RWX };
+	struct mmu_from from = { .table = FIRST, .level = 3, .perms = MMU_RWX };
 	struct mmu_walk w;
 
 	mmu_walk(m, &from, VA, &w);
@@ -164,7 +164,7 @@ static void mmu_table_outside_memory_is_bad(void **state)
 static void mmu_address_beyond_the_user_half_faults(void **state)
 {
 	struct mmu_memory m = memory(MMU_X86_64);
-	struct mmu_from from = { FIRST, 3, MMU_RWX };
+	struct mmu_from from = { .table = FIRST, .level = 3, .perms = MMU_RWX };
 	struct mmu_walk w;
 
 	(void)state;

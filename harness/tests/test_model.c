@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "model/model.h"
+#include "model/state.h"
 
 struct world {
 	struct body *m;
@@ -348,6 +348,60 @@ static void model_flipped_page_shows(void **state)
 	end(&w);
 }
 
+static void model_stamps_of_two_writes_fold_apart(void **state)
+{
+	struct world w = begin(NULL, 0);
+	uint64_t d = OPS_DIGEST_START;
+
+	(void)state;
+	want(&w, "map s0 w2 p5 +1 rw", RESULT_OK);
+	want(&w, "write s0 w2 p5 +1 v7", RESULT_OK);
+	w.m->space[0]->window[2].page[5].content[2] = 1 + 9;
+	for (unsigned i = 0; i < OPS_STAMPS; i++)
+		d = ops_fold(d, ops_stamp(i == 2 ? 9 : 7, 2, 5, i));
+	want_value(&w, "read s0 w2 p5 +1", RESULT_OK, d);
+	end(&w);
+}
+
+static void model_unsure_stamp_allows_any_value_until_written(void **state)
+{
+	struct world w = begin(NULL, 0);
+	uint64_t wrong = 0x4711;
+
+	(void)state;
+	want(&w, "map s0 w2 p5 +2 rw", RESULT_OK);
+	assert_false(allows(&w, "read s0 w2 p5 +2", RESULT_OK, wrong, false));
+	w.m->space[0]->window[2].page[6].content[1] = MODEL_UNSURE;
+	assert_true(allows(&w, "read s0 w2 p5 +2", RESULT_OK, wrong, false));
+	assert_false(allows(&w, "read s0 w2 p5 +1", RESULT_OK, wrong, false));
+	assert_true(allows(&w, "checkpoint", RESULT_OK, wrong, false));
+	assert_false(allows(&w, "write s0 w2 p5 +2 v1", RESULT_OK, wrong, false));
+	/* refused beyond it: the page is known */
+	assert_true(allows(&w, "read s0 w2 p5 +9", RESULT_SEGV, ops_refused_read(wrong, 7), false));
+	assert_false(allows(&w, "read s0 w2 p5 +9", RESULT_SEGV, ops_refused_read(wrong, 8),
+			    false));
+	want(&w, "protect s0 w2 p6 +1 -", RESULT_OK);
+	assert_false(allows(&w, "checkpoint", RESULT_OK, wrong, false));
+	want(&w, "protect s0 w2 p6 +1 rw", RESULT_OK);
+	want(&w, "write s0 w2 p6 +1 v3", RESULT_OK);
+	assert_false(allows(&w, "checkpoint", RESULT_OK, wrong, false));
+	assert_false(allows(&w, "read s0 w2 p5 +2", RESULT_OK, wrong, false));
+	end(&w);
+}
+
+static void model_lack_counts_what_others_may_hold(void **state)
+{
+	struct world w = begin(NULL, 4096);
+	struct op alloc = parse_op("frame-alloc @0 o0"), big = parse_op("frame-alloc @1 o9");
+	uint64_t bound = model_frames_bound(w.m);
+
+	(void)state;
+	assert_false(model_may_lack(w.m, &alloc, &w.names, 4095 - bound));
+	assert_true(model_may_lack(w.m, &alloc, &w.names, 4096 - bound));
+	assert_int_equal(model_demand(&big), 512);
+	end(&w);
+}
+
 static void model_unknown_preset_is_refused(void **state)
 {
 	struct body_options o = { .preset = "atlantis" };
@@ -375,6 +429,9 @@ int main(void)
 		cmocka_unit_test(model_partial_write_is_followed),
 		cmocka_unit_test(model_partial_read_is_judged),
 		cmocka_unit_test(model_flipped_page_shows),
+		cmocka_unit_test(model_stamps_of_two_writes_fold_apart),
+		cmocka_unit_test(model_unsure_stamp_allows_any_value_until_written),
+		cmocka_unit_test(model_lack_counts_what_others_may_hold),
 		cmocka_unit_test(model_unknown_preset_is_refused),
 	};
 

@@ -101,6 +101,14 @@ static void ops_text_known_lines_mean_what_they_say(void **state)
 		{ "fail table k3", { OP_FAIL, 0, { 1, 3, 0, 0, 0 } } },
 		{ "write s0 w8 p1 +1 v255", { OP_WRITE, 0, { 0, 8, 1, 1, 255 } } },
 		{ "checkpoint", { OP_CHECKPOINT, 0, { 0, 0, 0, 0, 0 } } },
+		{ "together pct2 x65534", { OP_TOGETHER, 0, { 3, 65534, 0, 0, 0 } } },
+		{ "together rows x0", { OP_TOGETHER, 0, { 0, 0, 0, 0, 0 } } },
+		{ "switch k17 c3", { OP_SWITCH, 0, { 17, 3, 0, 0, 0 } } },
+		{ "defer k65534", { OP_DEFER, 0, { 65534, 0, 0, 0, 0 } } },
+		{ "stale k4 ~7", { OP_STALE, 0, { 4, 7, 0, 0, 0 } } },
+		{ "walk k4 c1 t63", { OP_WALK, 0, { 4, 1, 63, 0, 0 } } },
+		{ "interrupt", { OP_INTERRUPT, 0, { 0, 0, 0, 0, 0 } } },
+		{ "drain", { OP_DRAIN, 0, { 0, 0, 0, 0, 0 } } },
 	};
 	char line[OPS_LINE_BYTES];
 
@@ -132,6 +140,10 @@ static void ops_text_bad_line_says_what(void **state)
 		{ "cpu c99999999999999999999", "cpu: operand 1 is 'c99999999999999999999', not c0 to c7" },
 		{ "cpu c", "cpu: operand 1 is 'c', not c0 to c7" },
 		{ "fail disk k1", "fail: operand 1 is 'disk', not frame, table or object" },
+		{ "together often x1", "together: operand 1 is 'often', not rows, random, or pct1 to pct4" },
+		{ "switch k0 c1", "switch: a count is zero" },
+		{ "stale k3 ~0", "stale: a count is zero" },
+		{ "walk k3 c1 t64", "walk: operand 3 is 't64', not t0 to t63" },
 		{ "", "no operation" },
 	};
 	char buf[160];
@@ -229,6 +241,7 @@ static void names_spaces_live_and_die(void **state)
 	follow(&n, "exit s4");
 	assert_true(skips(&n, "map s4 w0 p0 +1 rw"));
 	assert_false(skips(&n, "cpu c3"));
+	assert_false(skips(&n, "drain"));
 }
 
 static void names_placed_window_shrinks_and_unbinds(void **state)
@@ -381,10 +394,73 @@ static void generate_budget_holds_and_the_mix_is_there(void **state)
 	}
 }
 
+/* A digest that files and reports rely on: a seed means the same for ever. */
+static void generate_without_sections_is_as_it_ever_was(void **state)
+{
+	static struct op ops[3000];
+	struct op_outcome none = { 0 };
+	uint64_t d = OPS_DIGEST_START;
+
+	(void)state;
+	for (unsigned seed = 0; seed < 50; seed++) {
+		struct generate_options o = { .seed = seed, .ops_n = 3000, .fails = seed % 3 == 2 };
+
+		ops_generate(ops, &o);
+		for (unsigned i = 0; i < 3000; i++)
+			d = ops_fold_outcome(d, i, &ops[i], &none);
+	}
+	assert_int_equal(d, 0x1cf4d733bd70454eull);
+}
+
+/* Returns: how many sections the trace has; each must be whole. */
+static unsigned whole_sections(const struct op *ops, size_t n, unsigned *most)
+{
+	unsigned sections = 0, held = 0;
+	bool within = false;
+
+	for (size_t i = 0; i < n; i++) {
+		if (ops[i].code == OP_TOGETHER) {
+			assert_false(within);
+			within = true;
+			held = 0;
+			sections++;
+		} else if (ops[i].code == OP_JOIN) {
+			assert_true(within);
+			within = false;
+		} else if (ops[i].code > OP_TOGETHER && ops[i].code <= OP_INTERRUPT) {
+			assert_true(within);
+		}
+		held += within && ops_table[ops[i].code].side != OP_PLAYER;
+		if (held > *most)
+			*most = held;
+	}
+	return sections;
+}
+
+static void generate_sections_are_whole_and_small(void **state)
+{
+	static struct op ops[1000];
+	unsigned sections = 0, most = 0;
+
+	(void)state;
+	for (unsigned seed = 0; seed < 40; seed++) {
+		struct generate_options o = { .seed = seed, .ops_n = 1000, .fails = seed % 2,
+					      .together_percent = 5 };
+
+		ops_generate(ops, &o);
+		assert_true(in_language(ops, 1000));
+		sections += whole_sections(ops, 1000, &most);
+		assert_int_equal(ops[999].code, OP_CHECKPOINT);
+	}
+	assert_true(sections > 40 * 10);
+	assert_int_equal(most, 8);
+}
+
 static void edit_stacks_stay_in_the_language(void **state)
 {
 	static struct op ops[300];
 	struct ops_rng rng = { 11 };
+	unsigned most = 0;
 	size_t n = 0;
 
 	(void)state;
@@ -395,13 +471,77 @@ static void edit_stacks_stay_in_the_language(void **state)
 		assert_true(n >= 1 && n <= 300);
 		if (i % 16 == 0)
 			assert_true(in_language(ops, n));
+		if (i % 16 == 0 && n < 300)
+			whole_sections(ops, n, &most);
 	}
+	assert_true(most <= OPS_TOGETHER_MAX);
+}
+
+static void edit_sections_soon_appear(void **state)
+{
+	static struct op ops[300];
+	struct ops_rng rng = { 15 };
+	unsigned with = 0, most = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 200; i++) {
+		size_t n = 0;
+
+		for (unsigned k = 0; k < 8; k++)
+			n = ops_edit(ops, n, 300, &rng);
+		with += whole_sections(ops, n, &most) > 0;
+	}
+	assert_true(with > 150);
+}
+
+static void edit_mend_makes_sections_whole(void **state)
+{
+	static const char *const lines[] = {
+		"join", "switch k1 c1", "together random x1", "exit s1", "together pct1 x2",
+		"cpu c1", "stale k1 ~1", "exit s2", "join", "interrupt", "walk k1 c1 t2",
+		"together rows x0", "defer k9",
+	};
+	static const char *const want[] = {
+		"together random x1", "exit s1", "join", "together pct1 x2", "cpu c1",
+		"stale k1 ~1", "exit s2", "join", "together rows x0", "defer k9", "join",
+	};
+	struct op ops[64];
+	size_t n = sizeof(lines) / sizeof(*lines);
+
+	(void)state;
+	for (size_t i = 0; i < n; i++)
+		ops[i] = parse(lines[i]);
+	assert_int_equal(ops_mend(ops, n, 64), sizeof(want) / sizeof(*want));
+	for (size_t i = 0; i < sizeof(want) / sizeof(*want); i++) {
+		struct op op = parse(want[i]);
+
+		assert_op_equal(&ops[i], &op);
+	}
+}
+
+static void edit_mend_bounds_a_sections_operations(void **state)
+{
+	struct op ops[64];
+	unsigned most = 0;
+	size_t n = 0;
+
+	(void)state;
+	ops[n++] = parse("together random x1");
+	while (n < 60)
+		ops[n++] = parse("drain");
+	n = ops_mend(ops, n, 64);
+	assert_int_equal(n, 61);
+	assert_int_equal(whole_sections(ops, n, &most), 1);
+	assert_int_equal(most, OPS_TOGETHER_MAX);
+	n = ops_mend(ops, n, 64);
+	assert_int_equal(n, 61);
 }
 
 static void edit_each_kind_changes_something(void **state)
 {
 	static struct op start[60], ops[120];
-	struct generate_options o = { .seed = 2, .ops_n = 60, .fails = true };
+	struct generate_options o = { .seed = 2, .ops_n = 60, .fails = true,
+				      .together_percent = 12 };
 	struct ops_rng rng = { 12 };
 
 	(void)state;
@@ -461,6 +601,40 @@ static void motif_sequences_are_mostly_performed(void **state)
 	assert_true(skipped * 20 < all);
 }
 
+static void motif_together_holds_one_whole_section(void **state)
+{
+	struct op out[OPS_MOTIF_MAX];
+	struct ops_rng rng = { 16 };
+	unsigned all = 0, skipped = 0, busy = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 2000; i++) {
+		uint32_t cpus = 0;
+		unsigned most = 0;
+		bool within = false;
+		struct ops_scene s;
+		size_t n;
+
+		ops_scene_start(&s);
+		n = ops_motif_together(out, &s, &rng);
+		assert_true(n > 0 && n <= OPS_MOTIF_MAX && in_language(out, n));
+		assert_int_equal(whole_sections(out, n, &most), 1);
+		assert_true(most >= 2 && most <= OPS_TOGETHER_MAX);
+		for (size_t j = 0; j < n; j++, all++) {
+			within = out[j].code == OP_TOGETHER || (within && out[j].code != OP_JOIN);
+			skipped += ops_names_skip(&s.names, &out[j]);
+			ops_scene_follow(&s, &out[j]);
+			if (within && ops_table[out[j].code].side != OP_PLAYER)
+				cpus |= 1u << s.names.cpu % 2;
+			if (out[j].code == OP_JOIN)
+				assert_int_not_equal(out[j - 1].code, OP_TOGETHER);
+		}
+		busy += cpus == 3;
+	}
+	assert_true(skipped * 20 < all);
+	assert_int_equal(busy, 2000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -480,10 +654,16 @@ int main(void)
 		cmocka_unit_test(block_damage_is_seen),
 		cmocka_unit_test(generate_same_seed_gives_same_trace),
 		cmocka_unit_test(generate_budget_holds_and_the_mix_is_there),
+		cmocka_unit_test(generate_without_sections_is_as_it_ever_was),
+		cmocka_unit_test(generate_sections_are_whole_and_small),
 		cmocka_unit_test(edit_stacks_stay_in_the_language),
 		cmocka_unit_test(edit_each_kind_changes_something),
+		cmocka_unit_test(edit_sections_soon_appear),
+		cmocka_unit_test(edit_mend_makes_sections_whole),
+		cmocka_unit_test(edit_mend_bounds_a_sections_operations),
 		cmocka_unit_test(edit_full_trace_never_overflows),
 		cmocka_unit_test(motif_sequences_are_mostly_performed),
+		cmocka_unit_test(motif_together_holds_one_whole_section),
 	};
 
 	return cmocka_run_group_tests_name("ops", tests, NULL, NULL);

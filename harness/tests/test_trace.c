@@ -492,6 +492,50 @@ static void cli_bad_guests_have_their_codes(void **state)
 	put_text("g", "pagemill trace 1\nfail frame k1\ncpu c1\n");
 	assert_int_equal(replay_in("qemu-aarch64", &lines), EXIT_USAGE);
 	assert_int_equal(lines, 1);
+	put_text("g", "pagemill trace 1\ndrain\ntogether rows x0\ndrain\njoin\n");
+	assert_int_equal(replay_in("qemu-aarch64", &lines), EXIT_USAGE);
+	assert_int_equal(lines, 1);
+}
+
+/* How often a word stands in what the last command printed. */
+static unsigned printed(const char *word)
+{
+	char line[512];
+	unsigned n = 0;
+	FILE *f = fopen(in_dir("out"), "r");
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		n += strstr(line, word) != NULL;
+	fclose(f);
+	return n;
+}
+
+static void cli_sections_are_played_and_explained(void **state)
+{
+	unsigned lines, folded;
+
+	(void)state;
+	put_text("g", "pagemill trace 1\nmap s0 w0 p0 +4 rw\nwrite s0 w0 p0 +4 v1\n"
+		 "together rows x0\nswitch k4 c1\nfork s0 s1\ncpu c1\nwrite s0 w0 p1 +2 v2\n"
+		 "join\nread s1 w0 p0 +4\n");
+	assert_int_equal(RUN(cmd_replay, &lines, in_dir("g")), EXIT_AGREE);
+	assert_int_equal(lines, 0);
+	assert_int_equal(printed("sections=1"), 1);
+	/* The model takes turns: its line says so, and nothing is compared with sim's. */
+	assert_int_equal(RUN(cmd_replay, &lines, "--body", "model", in_dir("g")), EXIT_AGREE);
+	assert_int_equal(lines, 1);
+	assert_int_equal(printed("sections="), 0);
+	assert_int_equal(RUN(cmd_replay, &lines, "--explain", in_dir("g")), EXIT_AGREE);
+	assert_int_equal(printed("o |  4: fork s0 s1"), 2); /* its begin and its end */
+	assert_int_equal(printed("4: fork s0 s1: ok"), 1);
+	assert_int_equal(printed("| o  6: write s0 w0 p1 +2 v2: ok"), 1);
+	assert_true(printed("> |  CPU 1 goes on") >= 1);
+	assert_true(printed(" points …") >= 1);
+	folded = printed("*");
+	assert_int_equal(RUN(cmd_replay, &lines, "--explain=all", in_dir("g")), EXIT_AGREE);
+	assert_int_equal(printed(" points …"), 0);
+	assert_true(printed("*") > folded);
 }
 
 int main(void)
@@ -513,6 +557,7 @@ int main(void)
 		cmocka_unit_test(cli_replay_agrees_and_notices_flips),
 		cmocka_unit_test(cli_guest_digests_are_compared),
 		cmocka_unit_test(cli_bad_guests_have_their_codes),
+		cmocka_unit_test(cli_sections_are_played_and_explained),
 	};
 
 	return cmocka_run_group_tests_name("trace", tests, make_dir, remove_dir);

@@ -40,7 +40,7 @@ static enum op_result way_access(void *ctx, struct kmm_space *s, uint64_t va,
 		return RESULT_SEGV;
 	default:
 		/* An injected failure comes once: the second try had memory. */
-		return b->p.fail_armed ? RESULT_NOMEM : RESULT_ERROR;
+		return b->p.turn.fail_armed ? RESULT_NOMEM : RESULT_ERROR;
 	}
 }
 
@@ -80,7 +80,7 @@ static void way_complain(void *ctx, enum oracle oracle, const char *text)
 }
 
 static const struct perform_ways ways = { way_access, way_touch, way_leave, way_cpu,
-					  way_complain };
+					  way_complain, NULL };
 
 static const char *threads_body_start(struct body **out, const struct body_options *o)
 {
@@ -124,7 +124,7 @@ static void threads_body_perform(struct body *b, const struct op *op, const stru
 
 static void threads_body_verify(struct body *b, bool thorough, bool failed, struct finding *f)
 {
-	if (failed && perform_is_atomic(b->p.last_code))
+	if (failed && perform_is_atomic(b->p.turn.last_code))
 		perform_verify_unchanged(&b->p);
 	if (thorough) {
 		perform_verify_blocks(&b->p);
@@ -135,7 +135,7 @@ static void threads_body_verify(struct body *b, bool thorough, bool failed, stru
 
 static bool threads_body_injected(struct body *b)
 {
-	return b->p.injected;
+	return b->p.turn.injected;
 }
 
 static void threads_body_finish(struct body *b, struct finding *f)

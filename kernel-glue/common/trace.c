@@ -90,6 +90,7 @@ static enum op_result perform_kernel(const struct op *op, const struct ops_names
 	case OP_FRAME_FREE: return frame_free(op, n->frame_order[op->arg[0]]);
 	case OP_OBJECT_ALLOC: return object_alloc(op);
 	case OP_OBJECT_FREE: return object_free(op);
+	case OP_DRAIN: kmm_frame_drain(glue_kmm); return RESULT_OK;
 	default: return RESULT_ERROR;
 	}
 }
@@ -184,6 +185,8 @@ static const char *open_trace(struct walk *w)
 			return ops_fault(&w->op[i]);
 		if (w->op[i].code == OP_FAIL)
 			return "it injects failures, which kernels don't";
+		if (w->op[i].code == OP_TOGETHER)
+			return "it has concurrent sections, which kernels don't play";
 	}
 	return NULL;
 }

@@ -9,6 +9,8 @@
 ///       LOCK_DRAIN, so the target's current lock holders always progress.
 #include "base/call.h"
 
+#include "base/lock_ranks.h"
+
 void call_answer(struct kmm *k, uint32_t kinds)
 {
 	struct kmm_cpu *cpu = kmm_port_cpu(k);
@@ -49,6 +51,7 @@ unsigned call_cpus(struct kmm *k, kmm_cpumask cpus, enum call_kind kind)
 	unsigned self = kmm_port_cpu(k)->id;
 	unsigned asked = 0;
 
+	KMM_ASSERT(k, kind != CALL_DRAIN || kmm_port_cpu(k)->locks_held == 1u << LOCK_DRAIN, "I2");
 	cpus &= kmm_port_online(k) & ~(1ull << self);
 	for (kmm_cpumask left = cpus; left != 0; left &= left - 1u, asked++)
 		atomic_or_acq_rel(&k->cpus[bits_lowest(left)].pending, 1u << kind);

@@ -25,37 +25,49 @@ _Noreturn void assert_failed(struct kmm *k, const char *function, const char *ex
 
 bool fail_count_down(struct kmm *k, enum kmm_fail_class c);
 
-/// Counts one attempt of an armed class. A CPU that loses the race for the last
-/// count sees it disarmed.
+/// Counts one attempt of a class that this CPU may have armed.
 bool fail_count_down(struct kmm *k, enum kmm_fail_class c)
 {
-	uint32_t left = atomic_load_relaxed(&k->fail.left[c]);
+	unsigned long was = kmm_port_irq_save(k);
+	struct fail_cpu *f = &kmm_port_cpu(k)->fail;
+	bool now = f->left[c] == 1u;
 
-	while (left != 0) {
-		if (!atomic_cas_acq_rel(&k->fail.left[c], &left, left - 1u))
-			continue;
-		if (left != 1u)
-			return false;
-		atomic_store_relaxed(&k->fail.fired, 1u);
-		return true;
-	}
-	return false;
+	if (f->left[c] != 0)
+		f->left[c]--;
+	f->fired |= now;
+	kmm_port_irq_restore(k, was);
+	return now;
 }
 
 enum kmm_error kmm_fail_arm(struct kmm *k, enum kmm_fail_class c, uint32_t nth)
 {
+	unsigned long was;
+	struct fail_cpu *f;
+
 	if ((unsigned)c >= KMM_FAIL_CLASS_N || nth == 0)
 		return KMM_EINVAL;
-	atomic_store_relaxed(&k->fail.fired, 0u);
-	atomic_store_relaxed(&k->fail.left[c], nth);
+	was = kmm_port_irq_save(k);
+	f = &kmm_port_cpu(k)->fail;
+	if (!f->armed)
+		(void)atomic_add_relaxed(&k->fail_armed_n, 1u);
+	f->armed = true;
+	f->fired = false;
+	f->left[c] = nth;
+	kmm_port_irq_restore(k, was);
 	return KMM_OK;
 }
 
 bool kmm_fail_disarm(struct kmm *k)
 {
-	for (unsigned c = 0; c < KMM_FAIL_CLASS_N; c++)
-		atomic_store_relaxed(&k->fail.left[c], 0u);
-	return atomic_exchange_acq_rel(&k->fail.fired, 0u) != 0;
+	unsigned long was = kmm_port_irq_save(k);
+	struct fail_cpu *f = &kmm_port_cpu(k)->fail;
+	bool fired = f->fired;
+
+	if (f->armed)
+		(void)atomic_sub_acq_rel(&k->fail_armed_n, 1u);
+	*f = (struct fail_cpu){ 0 };
+	kmm_port_irq_restore(k, was);
+	return fired;
 }
 
 #else

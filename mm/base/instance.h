@@ -33,9 +33,10 @@ struct log_ring {
 	} line[KMM_LOG_LINES];
 };
 
-struct fail_state {
-	uint32_t left[KMM_FAIL_CLASS_N]; /* atomic; attempts until failure, 0 = disarmed */
-	uint32_t fired;                  /* atomic */
+/// One CPU's armed failures; lock: this CPU, interrupts off.
+struct fail_cpu {
+	uint32_t left[KMM_FAIL_CLASS_N]; /* attempts until failure, 0 = disarmed */
+	bool armed, fired;
 };
 
 /// First member of kmm stays `port`: kmm_port_ctx relies on it.
@@ -55,7 +56,7 @@ struct kmm {
 	struct vm_state *vm;
 
 	void (*call[CALL_KIND_N])(struct kmm *k); /* set at init */
-	struct fail_state fail;
+	uint32_t fail_armed_n; /* atomic; CPUs with an armed failure */
 	struct log_ring log;
 };
 
@@ -69,6 +70,7 @@ struct kmm_cpu {
 	struct pt_cpu *pt;
 	struct kmm_space *space; /* current; lock: this CPU, interrupts off */
 	uint32_t pending;        /* atomic; one bit a call_kind */
+	struct fail_cpu fail;
 } __attribute__((aligned(64)));
 
 /// Boot memory, handed out front to back while units initialise.
@@ -90,7 +92,7 @@ static inline bool fail_now(struct kmm *k, enum kmm_fail_class c)
 {
 #if KMM_CONFIG_FAIL
 	bool fail_count_down(struct kmm *k, enum kmm_fail_class c);
-	return atomic_load_relaxed(&k->fail.left[c]) != 0 && fail_count_down(k, c);
+	return counter_read(&k->fail_armed_n) != 0 && fail_count_down(k, c);
 #else
 	(void)k;
 	(void)c;

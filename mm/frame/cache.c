@@ -101,6 +101,7 @@ void cache_drain_all(struct kmm *k)
 
 	while (!lock_try_acquire(k, &k->frame->drain, &was))
 		kmm_port_relax(k);
+	KMM_ASSERT(k, KMM_IRQ_MAY_HAVE_BEEN_ON(was), "a drain waits with interrupts on");
 	cache_drain_self(k);
 	call_cpus(k, holders(k), CALL_DRAIN);
 	lock_release(k, &k->frame->drain, was);

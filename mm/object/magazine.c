@@ -92,11 +92,17 @@ uint64_t magazine_drain(struct kmm_cache *c, unsigned i)
 
 bool object_poison_intact(const struct kmm_cache *c, const void *p)
 {
+	typedef uint64_t __attribute__((may_alias)) poison_word;
+	const poison_word *word = p;
 	const unsigned char *at = p;
+	uint32_t i = 0;
 
 	if (KMM_CONFIG_ASSERT < 2 || c->ctor || !c->counted)
 		return true;
-	for (uint32_t i = 0; i < c->bytes; i++)
+	for (; i + sizeof(*word) <= c->bytes; i += sizeof(*word))
+		if (word[i / sizeof(*word)] != OBJECT_POISON * 0x0101010101010101ull)
+			return false;
+	for (; i < c->bytes; i++)
 		if (at[i] != OBJECT_POISON)
 			return false;
 	return true;

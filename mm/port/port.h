@@ -37,10 +37,10 @@
 ///   void kmm_port_root_load(struct kmm *k, struct kmm_pa root)
 ///       this CPU translates by `root`; drops all non-global translations
 ///
-/// and may define KMM_CONFIG_FAIL (0 or 1), KMM_CONFIG_ASSERT (0..2), the
-/// scheduling hook KMM_POINT(kind, address), which every lock and atomic passes,
-/// and KMM_IRQ_WAS_ON(was), which says of what kmm_port_irq_save returned whether
-/// interrupts were on; without it an allocation never waits for other CPUs.
+/// and may define KMM_CONFIG_FAIL (0 or 1), KMM_CONFIG_ASSERT (0..2), the atomics
+/// themselves (base/atomic.h), and KMM_IRQ_WAS_ON(was), which says of what
+/// kmm_port_irq_save returned whether interrupts were on; without it an allocation
+/// never waits for other CPUs.
 #ifndef KMM_PORT_PORT_H
 #define KMM_PORT_PORT_H
 
@@ -53,10 +53,11 @@
 #ifndef KMM_CONFIG_ASSERT
 #define KMM_CONFIG_ASSERT 1
 #endif
-#ifndef KMM_POINT
-#define KMM_POINT(kind, address) ((void)0)
-#endif
-#ifndef KMM_IRQ_WAS_ON
+/* Could interrupts have been on, as far as the port tells? */
+#ifdef KMM_IRQ_WAS_ON
+#define KMM_IRQ_MAY_HAVE_BEEN_ON(was) KMM_IRQ_WAS_ON(was)
+#else
+#define KMM_IRQ_MAY_HAVE_BEEN_ON(was) true
 #define KMM_IRQ_WAS_ON(was) false
 #endif
 

@@ -6,6 +6,15 @@
 #include "pt/batch.h"
 #include "pt/walk.h"
 
+/// Trees are made and unmade where no lock keeps interrupts off.
+static void tables_count(struct kmm *k, uint64_t by)
+{
+	unsigned long was = kmm_port_irq_save(k);
+
+	counter_add(&pt_cpu(k)->tables_n, by);
+	kmm_port_irq_restore(k, was);
+}
+
 enum kmm_error table_alloc(struct kmm *k, struct kmm_pfn *out)
 {
 	enum kmm_error e;
@@ -16,13 +25,13 @@ enum kmm_error table_alloc(struct kmm *k, struct kmm_pfn *out)
 	if (e != KMM_OK)
 		return e;
 	frame_entry(k, *out)->index = 0;
-	counter_add(&pt_cpu(k)->tables_n, 1u);
+	tables_count(k, 1u);
 	return KMM_OK;
 }
 
 void table_free(struct kmm *k, struct kmm_pfn pfn)
 {
-	counter_add(&pt_cpu(k)->tables_n, (uint64_t)-1);
+	tables_count(k, (uint64_t)-1);
 	frame_free_own(k, pfn, 0);
 }
 

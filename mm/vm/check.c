@@ -1,6 +1,7 @@
 /// The vm unit's invariants, walked. The tables are read here by the format's
 /// data alone, not by the walker that wrote them.
 #include "frame/entry.h"
+#include "pt/state.h"
 #include "vm/space.h"
 #include "vm/unit.h"
 
@@ -222,11 +223,34 @@ static enum kmm_error space_count_refs(struct kmm_space *s, uint32_t by)
 	return KMM_ECORRUPT;
 }
 
+/// Is it NULL, or a living space whose tables the CPU has loaded? Pre: LOCK_SPACES
+static bool cpu_space_valid(struct kmm *k, const struct kmm_cpu *cpu)
+{
+	if (cpu->space == NULL)
+		return true;
+	LIST_EACH(s, &k->vm->spaces, struct kmm_space, link) {
+		if (s == cpu->space)
+			return atomic_load_relaxed(&cpu->pt->current) == &s->pt;
+	}
+	return false;
+}
+
+static enum kmm_error cpus_check(struct kmm *k)
+{
+	for (unsigned i = 0; i < k->cpus_n; i++) {
+		if (cpu_space_valid(k, &k->cpus[i]))
+			continue;
+		kmm_log(k, KMM_LOG_ERROR, "vm: I5: CPU %u's space is the one it has loaded", i);
+		return KMM_ECORRUPT;
+	}
+	return KMM_OK;
+}
+
 /// Nothing else may run: reference counts are compared across all spaces.
 enum kmm_error vm_check(struct kmm *k)
 {
 	unsigned long was = lock_acquire(k, &k->vm->lock);
-	enum kmm_error e = KMM_OK;
+	enum kmm_error e = cpus_check(k);
 
 	LIST_EACH(s, &k->vm->spaces, struct kmm_space, link) {
 		if (e == KMM_OK)

@@ -1,10 +1,13 @@
 /// The inline half of the port for the simulated machine. One host thread plays
-/// all CPUs in turn; whatever touches page tables or TLBs goes through the machine,
-/// which thereby sees one stream of events.
+/// all CPUs: in turn, or at once as fibers that are switched at points. Whatever
+/// touches page tables or TLBs goes through the machine, which thereby sees one
+/// stream of events.
 #ifndef PORT_LOCAL_H
 #define PORT_LOCAL_H
 
 #include <kmm/types.h>
+
+#include "sched/atomics.h"
 
 #define KMM_CONFIG_FAIL 1
 #define KMM_CONFIG_ASSERT 2
@@ -19,14 +22,17 @@ struct machine_port {
 	char *arena; /* physical address arena_base is arena[0] */
 	uint64_t arena_base, arena_bytes;
 	uint8_t *touched; /* by group of frames: 1 since someone got its address */
-	unsigned cpu;     /* the CPU that runs now */
+	unsigned cpu;     /* the CPU that runs now, unless CPUs run at once */
 	bool irq_off[MACHINE_CPUS_MAX];
 	struct kmm_cpu *block[MACHINE_CPUS_MAX];
 	uint64_t cycles;
 };
 
+void machine_port_context(struct kmm *k);
+void machine_port_irq_on(void);
 void machine_port_relax(struct kmm *k);
 void machine_port_pt_store(struct kmm *k, uint64_t *entry, uint64_t value);
+uint64_t machine_port_pt_load(const uint64_t *entry);
 void machine_port_pt_sync(struct kmm *k);
 void machine_port_tlb_begin(struct kmm *k);
 void machine_port_tlb_page(struct kmm *k, uint64_t va, bool tables);
@@ -40,19 +46,29 @@ static inline struct machine_port *machine_port(struct kmm *k)
 	return *(struct machine_port **)(void *)k;
 }
 
+/// The CPU that runs now.
+static inline unsigned machine_cpu(const struct machine_port *p)
+{
+	return SCHED_RUNS() ? sched_on->now : p->cpu;
+}
+
 static inline struct kmm_cpu *kmm_port_cpu(struct kmm *k)
 {
 	struct machine_port *p = machine_port(k);
+	unsigned cpu = machine_cpu(p);
 
-	return p->block[p->cpu];
+	if (__builtin_expect(!p->irq_off[cpu], 0))
+		machine_port_context(k);
+	return p->block[cpu];
 }
 
 static inline unsigned long kmm_port_irq_save(struct kmm *k)
 {
 	struct machine_port *p = machine_port(k);
-	bool was = p->irq_off[p->cpu];
+	unsigned cpu = machine_cpu(p);
+	bool was = p->irq_off[cpu];
 
-	p->irq_off[p->cpu] = true;
+	p->irq_off[cpu] = true;
 	return was;
 }
 
@@ -60,7 +76,9 @@ static inline void kmm_port_irq_restore(struct kmm *k, unsigned long was)
 {
 	struct machine_port *p = machine_port(k);
 
-	p->irq_off[p->cpu] = was != 0;
+	p->irq_off[machine_cpu(p)] = was != 0;
+	if (SCHED_RUNS() && was == 0)
+		machine_port_irq_on();
 }
 
 #define KMM_IRQ_WAS_ON(was) ((was) == 0)
@@ -103,7 +121,8 @@ static inline void kmm_port_pt_store(struct kmm *k, uint64_t *entry, uint64_t va
 static inline uint64_t kmm_port_pt_load(struct kmm *k, const uint64_t *entry)
 {
 	(void)k;
-	return __atomic_load_n(entry, __ATOMIC_ACQUIRE);
+	return SCHED_RUNS() ? machine_port_pt_load(entry) :
+			      __atomic_load_n(entry, __ATOMIC_ACQUIRE);
 }
 
 static inline void kmm_port_pt_sync(struct kmm *k) { machine_port_pt_sync(k); }

@@ -17,12 +17,13 @@ enum kmm_fail_class {
 	KMM_FAIL_CLASS_N
 };
 
-/// From now on the nth attempt (1 = the next) of the class fails, once.
+/// From now on the nth attempt (1 = the next) of the class by this CPU fails, once.
+/// Arms are each CPU's own, so that what other CPUs do meanwhile moves no failure.
 /// Errors: KMM_EUNSUPPORTED, KMM_EINVAL
 KMM_MUST_CHECK enum kmm_error kmm_fail_arm(struct kmm *k, enum kmm_fail_class c, uint32_t nth);
 
-/// Disarms all classes. Returns: whether an injected failure happened since the
-/// last kmm_fail_arm.
+/// Disarms all classes on this CPU. Returns: whether an injected failure happened here
+/// since the last kmm_fail_arm.
 bool kmm_fail_disarm(struct kmm *k);
 
 #ifdef __cplusplus

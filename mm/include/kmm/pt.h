@@ -56,7 +56,7 @@ const struct kmm_pt_format *kmm_pt_format_at(unsigned i);
 const struct kmm_pt_format *kmm_pt_format_find(const char *name);
 
 /// One tree of tables. The owner provides the lock: every call below needs it
-/// held, except where said.
+/// held and interrupts off, except where said.
 struct kmm_pt {
 	struct kmm *kmm;
 	struct kmm_pfn root;
