@@ -52,7 +52,7 @@ STORE_DEFS  := -DBENCH_FLAGS='"$(strip $(BENCH_FLAGS))"'
 # nobody is told: TELL_ is the prefix of the names that become our own (plain: none).
 # kmm's own checks aren't: nothing else runs beside them, and they read everything.
 WATCHED := mm/% harness/litmus/clients_% harness/tests/race_client.c
-watched = $(filter-out mm/%/check.c,$(filter $(WATCHED),$(1)))
+watched = $(filter-out mm/%/check.c mm/%/inspect.c,$(filter $(WATCHED),$(1)))
 tell = $(if $(TELL_$(1)),&& objcopy $(foreach f,memcpy memmove memset,\
 	--redefine-sym $(TELL_$(1):plain=)$(f)=__tsan_$(f)) $(2))
 

@@ -17,8 +17,12 @@
 #include "fuzz/input.h"
 #include "ops/edit.h"
 #include "ops/rng.h"
+#include "ops/scene.h"
 
 #define HEADER_ODDS 24u /* one mutation in so many changes the configuration */
+/* And one in so many throws the input away. libFuzzer stacks five mutations a run. */
+#define FRESH_ODDS_LIBFUZZER 16u
+#define FRESH_ODDS_AFL 5u
 #define RESEED_ODDS 3u  /* of those with a concurrent section: only its schedule */
 
 static size_t ops_room(size_t room)
@@ -50,7 +54,28 @@ static bool reseed(struct input *in, struct ops_rng *rng)
 	return true;
 }
 
-size_t mutate(uint8_t *data, size_t bytes, size_t room, uint64_t seed)
+/* A short input on another configuration: a few motifs. Inputs grow towards their bound,
+ * where a run takes long and a race hangs on what came before it. */
+static void refresh(struct input *in, size_t max, struct ops_rng *rng)
+{
+	unsigned motifs = 1u + ops_rng_below(rng, 3);
+
+	in->header[0] = (uint8_t)ops_rng_next(rng);
+	in->header[1] = (uint8_t)ops_rng_next(rng);
+	in->ops_n = 0;
+	while (motifs-- != 0) {
+		struct op motif[OPS_MOTIF_MAX];
+		struct ops_scene scene;
+		size_t n;
+
+		ops_scene_at(&scene, in->ops, in->ops_n);
+		n = ops_rng_below(rng, 3) ? ops_motif_together(motif, &scene, rng) :
+					   ops_motif(motif, &scene, rng);
+		in->ops_n = ops_insert(in->ops, in->ops_n, max, in->ops_n, motif, n);
+	}
+}
+
+size_t mutate(uint8_t *data, size_t bytes, size_t room, uint64_t seed, unsigned fresh_odds)
 {
 	struct ops_rng rng = { seed };
 	size_t max = ops_room(room);
@@ -63,7 +88,9 @@ size_t mutate(uint8_t *data, size_t bytes, size_t room, uint64_t seed)
 		in.ops_n = max;
 	if (ops_rng_below(&rng, HEADER_ODDS) == 0)
 		in.header[ops_rng_below(&rng, 2)] = (uint8_t)ops_rng_next(&rng);
-	if (ops_rng_below(&rng, RESEED_ODDS) != 0 || !reseed(&in, &rng))
+	if (ops_rng_below(&rng, fresh_odds) == 0)
+		refresh(&in, max, &rng);
+	else if (ops_rng_below(&rng, RESEED_ODDS) != 0 || !reseed(&in, &rng))
 		in.ops_n = ops_edit(in.ops, in.ops_n, max, &rng);
 	return input_encode(&in, data, room);
 }
@@ -91,7 +118,7 @@ size_t LLVMFuzzerCustomCrossOver(const uint8_t *a, size_t a_bytes, const uint8_t
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t bytes, size_t room, unsigned seed)
 {
-	return mutate(data, bytes, room, seed);
+	return mutate(data, bytes, room, seed, FRESH_ODDS_LIBFUZZER);
 }
 
 size_t LLVMFuzzerCustomCrossOver(const uint8_t *a, size_t a_bytes, const uint8_t *b,
@@ -138,7 +165,7 @@ size_t afl_custom_fuzz(void *data, uint8_t *buf, size_t bytes, uint8_t **out, ui
 	if (other && other_bytes > INPUT_HEADER_BYTES && seed % 8 == 0)
 		n = cross(buf, bytes, other, other_bytes, m->out, room, seed);
 	*out = m->out;
-	return mutate(m->out, n, room, seed);
+	return mutate(m->out, n, room, seed, FRESH_ODDS_AFL);
 }
 
 void afl_custom_deinit(void *data)
