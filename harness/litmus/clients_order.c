@@ -335,7 +335,7 @@ const struct litmus litmus_order[] = {
 	  .word = WORDS(WORD(struct passing, data), WORD(struct passing, flag)),
 	  .preemptions = LITMUS_ALL, .stale = LITMUS_ALL, .fails = LITMUS_RACE,
 	  .needs_preemptions = 0, .needs_stale = 0, .all_max = 10, .random_max = 200,
-	  .pct_max = 200, .depth = 1 },
+	  .pct_max = 200, .depth = 2 },
 	{ .name = "causality", .good = "what led to a store is released by it",
 	  .bad = "a relaxed store leaves behind what led to it",
 	  .cpus_n = 3, .run = causality_run,

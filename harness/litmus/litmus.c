@@ -47,7 +47,7 @@ const char *const litmus_end_text[LITMUS_END_N] = { "survives", "assertion", "ra
 const char *const litmus_strategy_text[LITMUS_STRATEGY_N] = { "all", "random", "pct" };
 
 const struct litmus *const litmus_rooms[] = { litmus_order, litmus_lock, litmus_count,
-					      litmus_call, litmus_shootdown, NULL };
+					      litmus_call, litmus_shootdown, litmus_depth, NULL };
 
 const struct litmus *litmus_nth(unsigned i)
 {
@@ -383,6 +383,31 @@ bool litmus_explore(const struct litmus *l, bool good, const struct litmus_budge
 		by_pct(r, b, out);
 	keep(r, out);
 	runner_free(r);
+	return true;
+}
+
+bool litmus_rate(const struct litmus *l, unsigned depth, uint64_t runs_n, struct litmus_rate *r)
+{
+	struct litmus_result longest = { 0 };
+	struct runner *runner = runner_make(l, false);
+	struct sched_pct pct;
+
+	*r = (struct litmus_rate){ .depth = depth };
+	if (!runner)
+		return false;
+	/* k must be known beforehand: what a tenth of the runs pass at most. */
+	for (uint64_t i = 0; i < runs_n / 10u; i++) {
+		sched_pct_init(&pct, i, depth, POINTS_GUESS);
+		(void)one_more(runner, &pct.strategy, &longest);
+	}
+	r->points = longest.points_max;
+	for (; r->runs_n < runs_n; r->runs_n++) {
+		sched_pct_init(&pct, runs_n + r->runs_n, depth, r->points);
+		r->failed_n += !one_more(runner, &pct.strategy, &longest);
+	}
+	r->points = longest.points_max;
+	r->bound = sched_pct_bound(l->cpus_n, r->points, depth);
+	runner_free(runner);
 	return true;
 }
 

@@ -65,7 +65,7 @@ struct litmus {
 /// All pairs; the list ends with a name that is NULL.
 extern const struct litmus *const litmus_rooms[];
 extern const struct litmus litmus_order[], litmus_lock[], litmus_count[], litmus_call[];
-extern const struct litmus litmus_shootdown[];
+extern const struct litmus litmus_shootdown[], litmus_depth[];
 
 /// The i-th of all pairs, or NULL beyond the last.
 const struct litmus *litmus_nth(unsigned i);
@@ -117,6 +117,15 @@ struct litmus_result {
 /// Explores until a run fails or the budget is used up. Returns false without memory.
 bool litmus_explore(const struct litmus *l, bool good, const struct litmus_budget *b,
 		    struct litmus_result *r);
+
+/// How often the bad one fails by PCT: what its bound promises, and what it does.
+struct litmus_rate {
+	unsigned depth, points; /* d, k: most points in one of the runs */
+	uint64_t runs_n, failed_n;
+	double bound;           /* of one run */
+};
+/// Returns false without memory.
+bool litmus_rate(const struct litmus *l, unsigned depth, uint64_t runs_n, struct litmus_rate *r);
 
 /// Who looks on while a run is repeated; each may be NULL. An event is a point: what it
 /// announces is done when its CPU goes on from there.

@@ -170,7 +170,7 @@ static void say_pct(const struct explore *e)
 	p = sched_pct_bound(cpus_n(e), x->points, e->o.depth);
 	needed = explorer_runs_needed(p, CONFIDENCE);
 	printf("  n=%u CPUs, k=%u points a section, d=%u: a run finds a wrong order of CPUs\n"
-	       "  of that depth with probability >= 1/(n*k^(d-1)) = %.3g; "
+	       "  of that depth with probability >= 1/(2*n*k^(d-1)) = %.3g; "
 	       "%" PRIu64 " runs with >= %.3g",
 	       cpus_n(e), x->points, e->o.depth, p, x->runs_at_k,
 	       explorer_confidence(p, x->runs_at_k));

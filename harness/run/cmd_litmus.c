@@ -11,7 +11,7 @@
 
 struct wish {
 	enum litmus_strategy strategy;
-	bool list, explain;
+	bool list, explain, rates;
 	int names_n;
 	char **names;
 	bool *met; /* of the names */
@@ -235,6 +235,44 @@ static int all(struct wish *w)
 	return code;
 }
 
+/* ---- what PCT promises ---- */
+
+#define RATE_RUNS 20000u
+
+/* Its bound is about the order of CPUs alone. */
+static bool has_depth(const struct litmus *l)
+{
+	return l->needs_stale == 0 && !l->interrupt;
+}
+
+static int rate(const struct litmus *l)
+{
+	struct litmus_rate r;
+	bool kept;
+
+	if (!litmus_rate(l, l->depth, RATE_RUNS, &r))
+		return cli_fail(EXIT_TOOL, "litmus: out of memory");
+	kept = (double)r.failed_n >= r.bound * (double)r.runs_n;
+	printf("bad_%-20s %5u %4u %6u %8.4f %8.4f  %s\n", l->name, r.depth, l->cpus_n, r.points,
+	       r.bound, (double)r.failed_n / (double)r.runs_n, kept ? "kept" : "BROKEN");
+	return kept ? EXIT_AGREE :
+		      cli_fail(EXIT_FINDING, "litmus: bad_%s is found in %" PRIu64 " of %u runs, "
+			       "fewer than PCT's bound", l->name, r.failed_n, RATE_RUNS);
+}
+
+static int rates(struct wish *w)
+{
+	const struct litmus *l;
+	int code = EXIT_AGREE;
+
+	printf("%-24s depth CPUs points    bound    found  of %u runs by PCT\n", "client",
+	       RATE_RUNS);
+	for (unsigned i = 0; (l = litmus_nth(i)); i++)
+		if (has_depth(l) && wanted(w, l, false))
+			code = cli_worse(code, rate(l));
+	return code;
+}
+
 static bool strategy_named(const char *name, enum litmus_strategy *out)
 {
 	for (unsigned i = 0; i < LITMUS_STRATEGY_N; i++) {
@@ -257,6 +295,7 @@ int cmd_litmus(const struct command *self, int argc, char **argv)
 	w.met = met;
 	while ((arg = cli_next(&a))) {
 		if (cli_flag(arg, "--list", &w.list) || cli_flag(arg, "--explain", &w.explain) ||
+		    cli_flag(arg, "--rates", &w.rates) ||
 		    cli_word(&a, arg, "--strategy", &strategy)) {
 			if (a.fault)
 				return cli_fail(EXIT_USAGE, "litmus: bad value for %s", a.fault);
@@ -268,5 +307,5 @@ int cmd_litmus(const struct command *self, int argc, char **argv)
 	}
 	if (!strategy_named(strategy, &w.strategy))
 		return cli_fail(EXIT_USAGE, "litmus: --strategy is all, random or pct");
-	return all(&w);
+	return w.rates ? rates(&w) : all(&w);
 }

@@ -51,7 +51,8 @@ static const struct command commands[] = {
 	  cmd_litmus,
 	  "  --list                    names and what each shows\n"
 	  "  --strategy all|random|pct default all\n"
-	  "  --explain                 print the interleaving that failed\n" },
+	  "  --explain                 print the interleaving that failed\n"
+	  "  --rates                   how often PCT finds each, against its bound\n" },
 	{ "sweep", "[OPTION…] TRACE… [-o FILE]", "fail each allocation of a trace in turn", cmd_sweep,
 	  START_OPTIONS
 	  "  --timeout S               per operation; default 20\n" },

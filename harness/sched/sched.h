@@ -178,9 +178,11 @@ struct sched_random {
 void sched_random_init(struct sched_random *r, uint64_t seed);
 
 /// Probabilistic concurrency testing: random priorities, and depth - 1 points where the
-/// running CPU's falls below all. Finds a bug of depth d with probability at least
-/// 1 / (n * k^(d-1)) a run, n CPUs, at most k points. A CPU that spins falls below all
-/// as well (without that no bound holds for code that waits).
+/// running CPU's falls below all. A CPU that spins falls below all as well (without that
+/// no bound holds for code that waits). Half of the runs are the paper's: nothing but the
+/// order of CPUs is chosen, and a fault of depth d shows in them with probability at least
+/// 1 / (n * k^(d-1)), n CPUs, at most k points. In the others loads read older stores,
+/// interrupts wait and walkers look, too. So, of all runs, 1 / (2 * n * k^(d-1)).
 /// Source: Burckhardt et al., A Randomized Scheduler with Probabilistic Guarantees of
 /// Finding Bugs, ASPLOS 2010.
 struct sched_pct {
@@ -190,6 +192,7 @@ struct sched_pct {
 	uint32_t priority[SCHED_CPUS_MAX];
 	uint64_t change[16];     /* steps at which priorities fall */
 	uint32_t lowest;
+	bool order_only;         /* this run chooses nothing else */
 	uint32_t fallen;         /* a bit for each CPU that fell since it began to spin */
 };
 void sched_pct_init(struct sched_pct *p, uint64_t seed, unsigned depth, unsigned points);

@@ -158,6 +158,7 @@ static void pct_begin(struct sched_strategy *self, unsigned cpus_n)
 		p->change[i] = 1u + draw_below(&p->state, p->points);
 	p->lowest = CHANGE;
 	p->fallen = 0;
+	p->order_only = draw_below(&p->state, 2) == 0;
 }
 
 static void pct_fall(struct sched_pct *p, unsigned cpu)
@@ -187,7 +188,7 @@ static unsigned pct_choose(struct sched_strategy *self, const struct sched *s,
 	unsigned best = 0;
 
 	if (key->kind != SCHED_SWITCH)
-		return random_other(&p->state, (enum sched_kind)key->kind, n);
+		return p->order_only ? 0 : random_other(&p->state, (enum sched_kind)key->kind, n);
 	pct_spins(p, s, why);
 	for (unsigned i = 0; why == SCHED_AT_POINT && i < pct_changes_n(p); i++)
 		if (p->change[i] <= s->steps) {
@@ -209,7 +210,7 @@ void sched_pct_init(struct sched_pct *p, uint64_t seed, unsigned depth, unsigned
 
 double sched_pct_bound(unsigned cpus_n, unsigned points, unsigned depth)
 {
-	double bound = 1.0 / cpus_n;
+	double bound = 0.5 / cpus_n;
 
 	for (unsigned i = 1; i < depth; i++)
 		bound /= points;

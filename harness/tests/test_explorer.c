@@ -323,8 +323,8 @@ static void explorer_confidence_is_the_chance_of_one_hit(void **state)
 			assert_true(near(explorer_confidence(p[i], n), naive(p[i], n)));
 	/* where 1 - p is 1 to a double */
 	assert_true(near(explorer_confidence(1e-17, 1000000000000000ull) * 100, 0.995016625));
-	assert_true(near(sched_pct_bound(2, 10, 3), 0.005));
-	assert_true(near(sched_pct_bound(4, 100, 1), 0.25));
+	assert_true(near(sched_pct_bound(2, 10, 3), 0.0025));
+	assert_true(near(sched_pct_bound(4, 100, 1), 0.125));
 }
 
 static void explorer_runs_needed_is_the_least_number(void **state)

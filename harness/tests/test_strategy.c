@@ -326,8 +326,8 @@ static void sched_pct_keeps_its_bound(void **state)
 				   { SKIP, 0, 1 }, { STORE, 1, 9 }),
 			      padding),
 			 3, 8, 1, 9);
-	assert_true(sched_pct_bound(4, 100, 3) > 0.0000249);
-	assert_true(sched_pct_bound(4, 100, 3) < 0.0000251);
+	assert_true(sched_pct_bound(4, 100, 3) > 0.00001249);
+	assert_true(sched_pct_bound(4, 100, 3) < 0.00001251);
 }
 
 static void sched_pct_fallen_go_on_in_either_order(void **state)
