@@ -109,7 +109,7 @@ static const char *sim_start(struct body **out, const struct body_options *o)
 	if (!c.b)
 		return "sim: out of memory";
 	c.b->m.dead = c.b->digest_valid = c.b->was_thorough = false;
-	c.b->m.finding.oracle = ORACLE_NONE;
+	c.b->m.finding = (struct finding){ 0 };
 	/* A panic here is a finding like any other, and so is a machine that kmm doesn't
 	 * take: the body starts, and is dead. */
 	if (!error && machine_guard(&c.b->m, start_guarded, &c)) {

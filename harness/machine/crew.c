@@ -22,6 +22,10 @@
 /// than CREW_STORED entries are stored in one run, those that found no line count as
 /// stored by a call under way until the run ends.
 #include "machine/machine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "port/port.h"
 #include "run/section.h"
 
@@ -295,11 +299,13 @@ static void begin(struct machine *m, struct sched *run)
 	c->race.found = false;
 	c->race.on_race = on_race;
 	c->race.ctx = m;
-	if (race_watch(&c->race, 0, m->port.arena, m->port.arena_bytes) &&
-	    race_watch(&c->race, 1, m->meta, m->meta_bytes)) {
-		race_begin(&c->race);
-		race_on = &c->race;
+	if (!race_watch(&c->race, 0, m->port.arena, m->port.arena_bytes) ||
+	    !race_watch(&c->race, 1, m->meta, m->meta_bytes)) {
+		fprintf(stderr, "sim: no address space to watch memory for races\n");
+		abort();
 	}
+	race_begin(&c->race);
+	race_on = &c->race;
 }
 
 static void end(struct machine *m, unsigned cpu_before)
@@ -319,6 +325,9 @@ static void judge(struct machine *m, const struct sched *run, enum sched_end how
 	if (m->crew.race.found) {
 		race_print(line, sizeof(line), &m->crew.race.report);
 		machine_find(m, ORACLE_RACE, "%s", line);
+		if (m->finding.oracle == ORACLE_RACE)
+			race_print(m->finding.more, sizeof(m->finding.more),
+				   &m->crew.race.report);
 	}
 	if (how == SCHED_DEADLOCK) {
 		sched_describe(run, line, sizeof(line));

@@ -200,7 +200,7 @@ const char *machine_start(struct machine *m, const struct machine_options *o)
 	m->kmm = NULL;
 	m->dead = m->armed = false;
 	m->finding.oracle = ORACLE_NONE;
-	m->finding.text[0] = '\0';
+	m->finding.text[0] = m->finding.more[0] = '\0';
 	m->random = o->seed * 2u + 1u;
 	m->adversary = o->seed ^ 0x9e3779b97f4a7c15ull;
 	m->stats = (struct machine_stats){ 0 };

@@ -7,6 +7,7 @@
 #include "ops/ops.h"
 
 #define FINDING_TEXT_BYTES 240u
+#define FINDING_MORE_BYTES 1024u
 
 /// Oracles, named in findings, traces and the database.
 #define ORACLES(X)                                              \
@@ -40,6 +41,7 @@ struct finding {
 	enum oracle oracle;
 	uint32_t op_index; /* set by the player */
 	char text[FINDING_TEXT_BYTES];
+	char more[FINDING_MORE_BYTES]; /* the same at length, if there is more to say; or empty */
 };
 
 struct body_options {

@@ -78,6 +78,15 @@ static void find(struct player *p, enum oracle oracle, const char *text)
 	snprintf(p->r->finding.text, sizeof(p->r->finding.text), "%s", text);
 }
 
+/* What a body found. */
+static void take(struct player *p, const struct finding *f)
+{
+	if (found(p) || f->oracle == ORACLE_NONE)
+		return;
+	find(p, f->oracle, f->text);
+	memcpy(p->r->finding.more, f->more, sizeof(f->more));
+}
+
 static void verify(struct player *p, bool thorough, bool failed)
 {
 	struct finding f = { 0 };
@@ -85,8 +94,7 @@ static void verify(struct player *p, bool thorough, bool failed)
 	if (found(p))
 		return;
 	p->o->body->verify(p->body, thorough, failed, &f);
-	if (f.oracle != ORACLE_NONE)
-		find(p, f.oracle, f.text);
+	take(p, &f);
 }
 
 /* ---- judging ---- */
@@ -419,8 +427,7 @@ void player_run(const struct op *ops, uint32_t ops_n, const struct player_option
 	release_kit(&p);
 	f.oracle = ORACLE_NONE;
 	o->body->finish(p.body, &f);
-	if (f.oracle != ORACLE_NONE)
-		find(&p, f.oracle, f.text);
+	take(&p, &f);
 	body_model.finish(p.model, &f);
 }
 

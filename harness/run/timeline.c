@@ -422,7 +422,8 @@ static void tell_finding(struct teller *w, const struct finding *f)
 		fprintf(w->out, "CPU %u stood after point %u of %s: %s\n", i, s->e.key.point, name,
 			code_at(w, s->e.pc));
 	}
-	fprintf(w->out, "%s: %s\n", oracle_text[f->oracle], f->text);
+	fprintf(w->out, "%s: %s\n", oracle_text[f->oracle],
+		f->more[0] ? f->more : f->text);
 	if (at >= SCHED_CPUS_MAX || !w->last[at])
 		return;
 	name_op(w, w->last[at]->e.key.op, name, sizeof(name));

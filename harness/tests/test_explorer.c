@@ -1,37 +1,10 @@
 /// Exploring a trace's schedules: a body whose CPUs are real fibers with two points an
 /// operation, so that it is known how many schedules there are and which of them are wrong.
-#include "play_fixture.h"
+#include "together_fixture.h"
 
-#include <stdio.h>
-
-#include "model/model.h"
 #include "run/explorer.h"
-#include "run/history.h"
-#include "run/section.h"
 
 /* ---- the body ---- */
-
-struct body {
-	struct body *inner; /* the model performs */
-	const struct section *section;
-	struct ops_names *names;
-	struct history *history;
-	uint32_t time;
-	unsigned allocating; /* a bit a CPU */
-	unsigned torn_n;     /* drains in the midst of another CPU's frame-alloc */
-};
-
-static const char *fake_start(struct body **out, const struct body_options *o)
-{
-	struct body *b = calloc(1, sizeof(*b));
-	const char *why = body_model.start(&b->inner, o);
-
-	if (why)
-		free(b);
-	else
-		*out = b;
-	return why;
-}
 
 static void fake_perform(struct body *b, const struct op *op, const struct ops_names *n,
 			 struct op_outcome *out)
@@ -61,42 +34,6 @@ static void fake_one(struct body *b, unsigned i)
 	b->allocating &= ~(1u << so->cpu);
 }
 
-static void fake_cpu(void *ctx, unsigned cpu)
-{
-	struct body *b = ctx;
-
-	for (unsigned i = 0; i < b->section->n; i++)
-		if (b->section->op[i].cpu == cpu)
-			fake_one(b, i);
-}
-
-static bool fake_interruptible(void *ctx, unsigned cpu)
-{
-	(void)ctx;
-	(void)cpu;
-	return false;
-}
-
-static void fake_interrupt(void *ctx, unsigned cpu)
-{
-	(void)ctx;
-	(void)cpu;
-}
-
-static void fake_together(struct body *b, const struct section *s, struct ops_names *names,
-			  struct sched *run, struct sched_strategy *strategy, struct history *h)
-{
-	struct sched_client client = { .ctx = b, .run = fake_cpu,
-				       .interruptible = fake_interruptible,
-				       .interrupt = fake_interrupt };
-
-	b->section = s;
-	b->names = names;
-	b->history = h;
-	b->time = 1;
-	assert_int_equal(sched_run(run, s->cpus_n, s->busy, &client, strategy), SCHED_DONE);
-}
-
 static unsigned torn_limit; /* so many torn ones aren't noticed */
 
 static void fake_verify(struct body *b, bool thorough, bool failed, struct finding *f)
@@ -105,18 +42,6 @@ static void fake_verify(struct body *b, bool thorough, bool failed, struct findi
 	(void)failed;
 	f->oracle = b->torn_n > torn_limit ? ORACLE_INVARIANT : ORACLE_NONE;
 	snprintf(f->text, sizeof(f->text), "drained in the midst");
-}
-
-static bool fake_injected(struct body *b)
-{
-	(void)b;
-	return false;
-}
-
-static void fake_finish(struct body *b, struct finding *f)
-{
-	body_model.finish(b->inner, f);
-	free(b);
 }
 
 static const struct body_class body_fake = {

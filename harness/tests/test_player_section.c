@@ -1,16 +1,12 @@
 /// Concurrent sections in the player and the minimiser: a body whose CPUs are real
 /// fibers, but whose operations are the model's, each done at once between two points.
 /// What is wrong with it on purpose shows under some schedules only.
-#include "play_fixture.h"
+#include "together_fixture.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <unistd.h>
 
-#include "model/model.h"
-#include "run/history.h"
 #include "run/minimise.h"
-#include "run/section.h"
 #include "run/timeline.h"
 
 enum fault {
@@ -20,16 +16,6 @@ enum fault {
 	LIES,    /* then the drain makes the next protect fail */
 	FORGETS, /* tells nothing of what was done */
 	SPILLS,  /* the same, and says that the history was too long */
-};
-
-struct body {
-	struct body *inner;
-	const struct section *section;
-	struct ops_names *names;
-	struct history *history;
-	uint32_t time;
-	unsigned allocating; /* a bit per CPU */
-	bool torn, fail_armed;
 };
 
 static enum fault planted;
@@ -45,18 +31,10 @@ static void tell(char c)
 	}
 }
 
-static const char *fake_start(struct body **out, const struct body_options *o)
+static const char *fake_start_untold(struct body **out, const struct body_options *o)
 {
-	struct body *b = calloc(1, sizeof(*b));
-	const char *why = body_model.start(&b->inner, o);
-
-	if (why) {
-		free(b);
-		return why;
-	}
 	told[0] = 0;
-	*out = b;
-	return NULL;
+	return fake_start(out, o);
 }
 
 static void fake_perform(struct body *b, const struct op *op, const struct ops_names *n,
@@ -76,12 +54,12 @@ static void fake_perform(struct body *b, const struct op *op, const struct ops_n
 /* Torn: it began while another CPU was between the two points of its frame-alloc. */
 static void tear(struct body *b, const struct op *op, struct op_outcome *out)
 {
-	b->torn = b->torn || (op->code == OP_DRAIN && b->allocating);
-	if (b->torn && planted == DIES) {
+	b->torn_n += op->code == OP_DRAIN && b->allocating;
+	if (b->torn_n && planted == DIES) {
 		signal(SIGSEGV, SIG_DFL); /* the test library catches it */
 		kill(getpid(), SIGSEGV);
 	}
-	if (b->torn && planted == LIES && op->code == OP_PROTECT)
+	if (b->torn_n && planted == LIES && op->code == OP_PROTECT)
 		*out = (struct op_outcome){ RESULT_NOMEM, 0 };
 }
 
@@ -109,70 +87,22 @@ static void fake_one(struct body *b, unsigned i)
 	b->allocating &= ~(1u << so->cpu);
 }
 
-static void fake_cpu(void *ctx, unsigned cpu)
-{
-	struct body *b = ctx;
-
-	for (unsigned i = 0; i < b->section->n; i++)
-		if (b->section->op[i].cpu == cpu)
-			fake_one(b, i);
-}
-
-static bool fake_interruptible(void *ctx, unsigned cpu)
-{
-	(void)ctx;
-	(void)cpu;
-	return false;
-}
-
-static void fake_interrupt(void *ctx, unsigned cpu)
-{
-	(void)ctx;
-	(void)cpu;
-}
-
-static void fake_together(struct body *b, const struct section *s, struct ops_names *names,
-			  struct sched *run, struct sched_strategy *strategy, struct history *h)
-{
-	struct sched_client client = { .ctx = b, .run = fake_cpu,
-				       .interruptible = fake_interruptible,
-				       .interrupt = fake_interrupt };
-
-	b->section = s;
-	b->names = names;
-	b->history = h;
-	b->time = 1;
-	assert_int_equal(sched_run(run, s->cpus_n, s->busy, &client, strategy), SCHED_DONE);
-}
-
 static void fake_verify(struct body *b, bool thorough, bool failed, struct finding *f)
 {
 	(void)thorough;
 	(void)failed;
-	f->oracle = b->torn && planted == TORN ? ORACLE_INVARIANT : ORACLE_NONE;
+	f->oracle = b->torn_n && planted == TORN ? ORACLE_INVARIANT : ORACLE_NONE;
 	snprintf(f->text, sizeof(f->text), "drained in the midst");
 }
 
-static bool fake_injected(struct body *b)
-{
-	(void)b;
-	return false;
-}
-
-static void fake_finish(struct body *b, struct finding *f)
-{
-	body_model.finish(b->inner, f);
-	free(b);
-}
-
 static const struct body_class body_fake = {
-	.name = "fake", .start = fake_start, .perform = fake_perform, .verify = fake_verify,
+	.name = "fake", .start = fake_start_untold, .perform = fake_perform, .verify = fake_verify,
 	.together = fake_together, .injected = fake_injected, .finish = fake_finish,
 };
 
 /* The same, one after the other. */
 static const struct body_class body_in_order = {
-	.name = "in order", .start = fake_start, .perform = fake_perform, .verify = fake_verify,
+	.name = "in order", .start = fake_start_untold, .perform = fake_perform, .verify = fake_verify,
 	.injected = fake_injected, .finish = fake_finish,
 };
 
