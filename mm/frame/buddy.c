@@ -306,8 +306,14 @@ static enum kmm_error check_locked(struct kmm *k, const struct buddy *b)
 	}
 	if (frames_n != b->free_n)
 		return frame_broken(k, "buddy I5: free count", b->base);
-	for (uint64_t pfn = b->base; pfn < b->end; pfn++)
-		blocks_n -= frame_kind_get(entry_of(k, pfn)) == FRAME_FREE;
+	/* What lies inside a listed block was looked at with it. */
+	for (uint64_t pfn = b->base; pfn < b->end;) {
+		const struct frame_entry *e = entry_of(k, pfn);
+		bool free = frame_kind_get(e) == FRAME_FREE;
+
+		blocks_n -= free;
+		pfn += free ? 1ull << (e->order % ORDERS_N) : 1u;
+	}
 	return blocks_n == 0 ? KMM_OK : frame_broken(k, "buddy I1: free but unlisted", b->base);
 }
 
