@@ -201,8 +201,12 @@ static void requests_meet(struct motif *m)
 	put(m, OP_FORK, m->space, m->child, 0, 0, 0);
 	cpu(m, here + 2);
 	touch(m, OP_READ, m->space);
+	if (drains) /* only who holds frames is asked */
+		put(m, OP_FRAME_ALLOC, below(m, OPS_SLOTS), 0, 0, 0, 0);
 	cpu(m, here + 3);
 	touch(m, OP_READ, drains ? m->space : m->child);
+	if (drains && below(m, 2))
+		put(m, OP_FRAME_ALLOC, below(m, OPS_SLOTS), 0, 0, 0, 0);
 	together(m);
 	cpu(m, here);
 	put(m, below(m, 2) ? OP_UNMAP : OP_PROTECT, m->space, m->window, m->page, m->pages, 1);

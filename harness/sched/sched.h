@@ -169,11 +169,13 @@ struct sched_rows {
 };
 void sched_rows_init(struct sched_rows *r, const struct sched_choice *choice, uint32_t n);
 
-/// At each point another CPU with probability 1/8, an interrupt deferred with 1/2, an
-/// older store with 1/4.
+/// At each point another CPU with the run's own probability, 1/4 to 1/512; an interrupt
+/// deferred with 1/2, an older store and a walk with 1/4. One probability for all runs
+/// would keep CPUs abreast: a short operation never met the end of a long one.
 struct sched_random {
 	struct sched_strategy strategy;
 	uint64_t state;
+	unsigned odds; /* one point in so many */
 };
 void sched_random_init(struct sched_random *r, uint64_t seed);
 

@@ -101,8 +101,10 @@ void sched_rows_init(struct sched_rows *r, const struct sched_choice *choice, ui
 
 static void random_begin(struct sched_strategy *self, unsigned cpus_n)
 {
-	(void)self; /* the next run goes on with the sequence */
+	struct sched_random *r = (struct sched_random *)self;
+
 	(void)cpus_n;
+	r->odds = 4u << draw_below(&r->state, 8); /* the next run goes on with the sequence */
 }
 
 /// What random and PCT have in common: all but who goes on.
@@ -122,14 +124,13 @@ static unsigned random_choose(struct sched_strategy *self, const struct sched *s
 	if (key->kind != SCHED_SWITCH)
 		return random_other(&r->state, (enum sched_kind)key->kind, n);
 	if (why == SCHED_AT_POINT)
-		return draw_other(&r->state, 8, n);
+		return draw_other(&r->state, r->odds, n);
 	return draw_below(&r->state, n);
 }
 
 void sched_random_init(struct sched_random *r, uint64_t seed)
 {
-	r->strategy = (struct sched_strategy){ random_begin, random_choose };
-	r->state = seed;
+	*r = (struct sched_random){ { random_begin, random_choose }, seed, 8 };
 }
 
 /* ---- PCT ---- */
