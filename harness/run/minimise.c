@@ -6,6 +6,8 @@
  *   delete    drop runs of n/2, n/4, … 1 rows, from the end
  *   fix       say the schedules of sections in rows
  *   simpler   replace each operand by simpler ones: 0, 1, half, one less
+ *   pairs     drop two rows of a short trace at once, operations with the rows that
+ *             choose for them: of two switches one brings back from the other
  *
  * A schedule that a seed chose depends on every operation of its section: take one
  * away, and all is different. So the schedule of the last section that was played, in
@@ -30,6 +32,8 @@
 
 #include "ops/edit.h"
 #include "run/section.h"
+
+#define PAIRS_MAX 48u /* rows; more pairs than can be tried */
 
 struct search {
 	const struct minimise_options *o;
@@ -207,6 +211,35 @@ static bool pass_delete(struct search *s)
 	return helped;
 }
 
+static bool is_row(const struct op *op)
+{
+	return op->code >= OP_SWITCH && op->code <= OP_WALK;
+}
+
+/* Drops a and b, and what chooses for them. */
+static bool try_pair(struct search *s, uint32_t a, uint32_t b)
+{
+	uint32_t from_a = a, from_b = b, n = 0;
+
+	while (!is_row(&s->ops[a]) && from_a > 0 && is_row(&s->ops[from_a - 1]))
+		from_a--;
+	while (!is_row(&s->ops[b]) && from_b > a + 1 && is_row(&s->ops[from_b - 1]))
+		from_b--;
+	for (uint32_t i = 0; i < s->n; i++)
+		if ((i < from_a || i > a) && (i < from_b || i > b))
+			s->trial[n++] = s->ops[i];
+	return try(s, n);
+}
+
+static bool pass_pairs(struct search *s)
+{
+	for (uint32_t b = s->n; b-- > 1 && s->n <= PAIRS_MAX && !s->spent;)
+		for (uint32_t a = 0; a < b && !s->spent; a++)
+			if (try_pair(s, a, b))
+				return true;
+	return false;
+}
+
 static bool try_operand(struct search *s, uint32_t at, unsigned i, uint16_t v)
 {
 	struct op op = s->ops[at];
@@ -271,6 +304,7 @@ uint32_t minimise(struct op *ops, uint32_t ops_n, const struct minimise_options 
 		helped |= pass_delete(&s);
 		helped |= pass_fix(&s, UINT_MAX);
 		helped |= pass_simpler(&s);
+		helped = helped || pass_pairs(&s);
 	}
 	r->whole = !s.spent;
 	free(s.trial);

@@ -124,7 +124,7 @@ static void sched_choices_beyond_the_list_are_told(void **state)
 	struct sched_random r;
 
 	(void)state;
-	sched_random_init(&r, 1);
+	sched_random_init(&r, 3);
 	assert_int_equal(play(2, 3, CODE(many, many), NULL, &r.strategy), SCHED_DONE);
 	assert_true(s.overflow);
 	assert_int_equal(s.choices_n, SCHED_CHOICES_MAX);
