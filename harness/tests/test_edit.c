@@ -1,27 +1,10 @@
 /// What makes traces: the generator, the edits, the motifs.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "play_fixture.h"
 
 #include "ops/edit.h"
 #include "ops/generate.h"
 #include "ops/scene.h"
 #include "ops/text.h"
-
-static struct op parse(const char *line)
-{
-	char buf[160];
-	struct op op;
-	const char *fault = ops_parse(line, &op, buf, sizeof(buf));
-
-	if (fault)
-		fail_msg("%s: %s", line, fault);
-	return op;
-}
 
 static void assert_op_equal(const struct op *a, const struct op *b)
 {
@@ -195,10 +178,10 @@ static void edit_mend_makes_sections_whole(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < n; i++)
-		ops[i] = parse(lines[i]);
+		ops[i] = parse_op(lines[i]);
 	assert_int_equal(ops_mend(ops, n, 64), sizeof(want) / sizeof(*want));
 	for (size_t i = 0; i < sizeof(want) / sizeof(*want); i++) {
-		struct op op = parse(want[i]);
+		struct op op = parse_op(want[i]);
 
 		assert_op_equal(&ops[i], &op);
 	}
@@ -211,9 +194,9 @@ static void edit_mend_bounds_a_sections_operations(void **state)
 	size_t n = 0;
 
 	(void)state;
-	ops[n++] = parse("together random x1");
+	ops[n++] = parse_op("together random x1");
 	while (n < 60)
-		ops[n++] = parse("drain");
+		ops[n++] = parse_op("drain");
 	n = ops_mend(ops, n, 64);
 	assert_int_equal(n, 61);
 	assert_int_equal(whole_sections(ops, n, &most), 1);

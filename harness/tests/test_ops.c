@@ -1,25 +1,8 @@
 /// The operation language: table, names, digest, text form.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "play_fixture.h"
 
 #include "ops/scene.h"
 #include "ops/text.h"
-
-static struct op parse(const char *line)
-{
-	char buf[160];
-	struct op op;
-	const char *fault = ops_parse(line, &op, buf, sizeof(buf));
-
-	if (fault)
-		fail_msg("%s: %s", line, fault);
-	return op;
-}
 
 static void assert_op_equal(const struct op *a, const struct op *b)
 {
@@ -45,7 +28,7 @@ static void ops_normalise_any_bytes_are_language(void **state)
 
 static void ops_fault_broken_operation_is_named(void **state)
 {
-	struct op ok = parse("map s1 w2 p60 +4 rw"), op;
+	struct op ok = parse_op("map s1 w2 p60 +4 rw"), op;
 
 	(void)state;
 	assert_null(ops_fault(&ok));
@@ -64,7 +47,7 @@ static void ops_fault_broken_operation_is_named(void **state)
 	op = ok;
 	op.arg[3] = 0;
 	assert_string_equal(ops_fault(&op), "a count is zero");
-	op = parse("exit s3");
+	op = parse_op("exit s3");
 	op.arg[4] = 1;
 	assert_non_null(ops_fault(&op));
 }
@@ -79,7 +62,7 @@ static void ops_text_every_operation_comes_back(void **state)
 		struct op op = ops_random((enum op_code)(i % OP_N), &rng), back;
 
 		ops_print(line, &op);
-		back = parse(line);
+		back = parse_op(line);
 		assert_op_equal(&op, &back);
 	}
 }
@@ -112,14 +95,14 @@ static void ops_text_known_lines_mean_what_they_say(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		struct op op = parse(rows[i].line);
+		struct op op = parse_op(rows[i].line);
 
 		assert_op_equal(&op, &rows[i].op);
 		ops_print(line, &op);
 		assert_string_equal(line, rows[i].line);
 	}
 	assert_op_equal(&rows[0].op, &(struct op){ OP_MAP, 0, { 0, 3, 12, 8, 3 } });
-	assert_int_equal(parse("  cpu\tc5   # a comment").arg[0], 5);
+	assert_int_equal(parse_op("  cpu\tc5   # a comment").arg[0], 5);
 }
 
 static void ops_text_bad_line_says_what(void **state)
@@ -177,14 +160,14 @@ static void ops_window_bases_straddle_their_lines(void **state)
 
 static bool skips(const struct ops_names *n, const char *line)
 {
-	struct op op = parse(line);
+	struct op op = parse_op(line);
 
 	return ops_names_skip(n, &op);
 }
 
 static void follow(struct ops_names *n, const char *line)
 {
-	struct op op = parse(line);
+	struct op op = parse_op(line);
 
 	assert_false(ops_names_skip(n, &op));
 	ops_names_follow(n, &op, RESULT_OK);
@@ -212,7 +195,7 @@ static void names_slots_are_taken_and_emptied(void **state)
 
 static void names_failed_operation_changes_nothing(void **state)
 {
-	struct op alloc = parse("frame-alloc @5 o3"), fork = parse("fork s0 s1");
+	struct op alloc = parse_op("frame-alloc @5 o3"), fork = parse_op("fork s0 s1");
 	struct ops_names n, before;
 
 	(void)state;
@@ -244,7 +227,7 @@ static void names_spaces_live_and_die(void **state)
 
 static void names_placed_window_shrinks_and_unbinds(void **state)
 {
-	struct op op = parse("unmap s0 w9 p3 +1");
+	struct op op = parse_op("unmap s0 w9 p3 +1");
 	struct ops_names n;
 
 	(void)state;
@@ -260,7 +243,7 @@ static void names_placed_window_shrinks_and_unbinds(void **state)
 	follow(&n, "unmap s0 w9 p3 +1");
 	assert_int_equal(ops_window_pages(&n, 0, 9), 3);
 	assert_int_equal(ops_window_pages(&n, 1, 9), 6);
-	op = parse("read s0 w9 p1 +9");
+	op = parse_op("read s0 w9 p1 +9");
 	assert_int_equal(ops_range_pages(&n, &op), 2);
 	follow(&n, "unmap s0 w9 p0 +1");
 	assert_true(skips(&n, "read s0 w9 p0 +1"));
@@ -271,7 +254,7 @@ static void names_placed_window_shrinks_and_unbinds(void **state)
 
 static void digest_any_changed_bit_changes_it(void **state)
 {
-	struct op op = parse("read s0 w3 p1 +2");
+	struct op op = parse_op("read s0 w3 p1 +2");
 	struct op_outcome out = { RESULT_OK, 0x123456789abcdefull };
 	uint64_t d = ops_fold_outcome(OPS_DIGEST_START, 9, &op, &out);
 
