@@ -24,7 +24,7 @@ SAN    := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit
 ISA    := $(if $(filter x86_64,$(shell uname -m)),-march=x86-64-v2)
 
 # A flavour is a compiler and flags; its objects lie in build/<flavour>/.
-#   host   release build on threads, for benchmarks
+#   host   release build on threads, for benchmarks; optimised over files, as an embedder can
 #   test   threads, all assertions, ASan and UBSan, for unit tests
 #   sim    the simulated machine, for the command line
 #   asan   the same under ASan and UBSan
@@ -32,7 +32,7 @@ ISA    := $(if $(filter x86_64,$(shell uname -m)),-march=x86-64-v2)
 # to harness/sched/race.c, whose runtime takes the place of the compiler's.
 FLAVOURS   := host test sim asan plain
 CC_host    := gcc
-FLAGS_host := -O2 $(ISA) -Iharness/threads -DKMM_CONFIG_ASSERT=0
+FLAGS_host := -O2 -flto=auto $(ISA) -Iharness/threads -DKMM_CONFIG_ASSERT=0
 CC_test    := gcc
 FLAGS_test := -O1 $(SAN) -Iharness/threads -DKMM_CONFIG_ASSERT=2 -DKMM_CONFIG_FAIL=1
 CC_plain   := gcc
@@ -148,7 +148,7 @@ setup: ## install the Debian packages that are missing
 
 all: setup ## build everything
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) everything
-everything: $(PROGRAMS) $(TESTS) $(PLAIN_TESTS) tsan-tests kernels fuzzers library
+everything: $(PROGRAMS) $(TESTS) $(PLAIN_TESTS) tsan-tests poison-tests kernels fuzzers library
 .PHONY: everything
 
 test: all ## everything that must hold; ends with "N passed, N failed"

@@ -7,6 +7,7 @@
 
 #include "commands.h"
 #include "page.h"
+#include "page_frames.h"
 
 static bool copy_file(struct page *p, const char *name)
 {
@@ -73,7 +74,7 @@ static void foot(struct page *p)
 static bool write_page(struct page *p)
 {
 	static bool (*const section[])(struct page *) = {
-		page_verdict, page_changes, page_variants, page_kernels,
+		page_verdict, page_changes, page_variants, page_frames, page_kernels,
 		page_latency, page_fuzz,    page_environment
 	};
 

@@ -133,9 +133,12 @@ bool page_variants(struct page *p)
 		"Presets on the same work, host wall time, medians in nanoseconds a pair.");
 	n = pivot(p, "variants", path, sizeof(path),
 		  "SELECT DISTINCT variant FROM latest WHERE body = 'host' AND figure LIKE "
-		  "'frame.%' AND unit = 'ns' ORDER BY variant = 'pagemill' DESC, variant",
+		  "'frame.%' AND unit = 'ns' AND variant IN (SELECT variant FROM latest WHERE "
+		  "figure LIKE 'object.%') ORDER BY variant = 'pagemill' DESC, variant",
 		  "SELECT DISTINCT figure FROM latest WHERE body = 'host' AND unit = 'ns' AND "
-		  "(figure LIKE 'frame.%' OR figure LIKE 'object.%') AND figure NOT LIKE '%.p%' "
+		  "(figure LIKE 'frame.%' OR figure LIKE 'object.%') AND figure NOT LIKE '%.p%' AND "
+		  "figure NOT LIKE 'frame.growth.%' AND figure NOT LIKE '%.t2%' AND figure NOT LIKE "
+		  "'frame.init%' "
 		  "ORDER BY figure",
 		  "SELECT value FROM latest WHERE figure = ?1 AND variant = ?2 AND body = 'host' "
 		  "AND unit = 'ns'");
@@ -153,7 +156,8 @@ bool page_variants(struct page *p)
 		PRESET_CELL("neo") ", "
 		"coalesce((SELECT printf('%.1f', c.value) FROM latest AS c WHERE c.figure = "
 		"l.figure AND c.variant = 'pagemill' AND c.body = 'callgrind'), '') FROM latest AS l "
-		"WHERE body = 'host' AND unit = 'ns' AND figure <> 'timer.pair' "
+		"WHERE body = 'host' AND unit = 'ns' AND variant <> 'host' AND figure NOT LIKE "
+		"'frame.growth.%' AND figure NOT LIKE '%.t2%' "
 		"GROUP BY figure ORDER BY figure",
 		"Nothing measured on the host yet.");
 }

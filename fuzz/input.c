@@ -1,18 +1,24 @@
 /* Bytes to a trace and its configuration, and back.
  *
  * Header: byte 0 bit 0 chooses the format, bits 2:1 one to four CPUs less one (one
- * becomes two: most of what can go wrong needs another CPU), bits 5:3 the preset;
- * byte 1 seeds the adversary. Zero is the commonest configuration.
+ * becomes two: most of what can go wrong needs another CPU), bits 6:3 the preset;
+ * byte 1 seeds the adversary, and its upper bits give the machine zones and nodes; byte 2
+ * says how much memory there is. Zero is the commonest configuration. $PAGEMILL_PRESET,
+ * if set, stands in place of the preset.
  *
  * I1  input_decode(input_encode(x)) == x: the mutator and the target see one trace.
  */
 #include "fuzz/input.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-/* Half of all values choose the richest preset. */
-static const char *const presets[8] = { "pagemill", "neo",      "pagemill", "veridian",
-					"pagemill", "viperdos", "pagemill", "pagemill" };
+/* Half of all values choose the richest preset; others, it with each other policy. */
+static const char *const presets[16] = {
+	"pagemill", "neo", "pagemill", "veridian", "pagemill", "viperdos", "pagemill",
+	"pagemill+bitmap", "pagemill", "pagemill+buddy", "pagemill", "pagemill+hybrid",
+	"pagemill", "pagemill+split", "pagemill", "pagemill+buddy",
+};
 
 void input_decode(struct input *in, const uint8_t *data, size_t bytes)
 {
@@ -45,12 +51,13 @@ size_t input_encode(const struct input *in, uint8_t *data, size_t room)
 void input_options(const struct input *in, struct body_options *o)
 {
 	unsigned cpus = 1u + (in->header[0] >> 1 & 3u);
+	const char *wish = getenv("PAGEMILL_PRESET");
 
 	*o = (struct body_options){
-		.preset = presets[in->header[0] >> 3 & 7u],
+		.preset = wish && wish[0] ? wish : presets[in->header[0] >> 3 & 15u],
 		.format = in->header[0] & 1u ? "aarch64" : "x86_64",
 		.cpus_n = cpus == 1 ? 2 : cpus,
-		.frames_n = INPUT_FRAMES,
+		.frames_n = in->header[2] & 1u ? INPUT_FRAMES_MORE : INPUT_FRAMES,
 		.seed = in->header[1],
 	};
 }

@@ -10,6 +10,7 @@
 #define INPUT_OPS_MAX 160u
 #define INPUT_BYTES_MAX (INPUT_HEADER_BYTES + INPUT_OPS_MAX * sizeof(struct op))
 #define INPUT_FRAMES 256u
+#define INPUT_FRAMES_MORE 2560u /* the least that holds whole 2 MiB blocks */
 
 struct input {
 	uint8_t header[INPUT_HEADER_BYTES];

@@ -62,6 +62,7 @@ static void refresh(struct input *in, size_t max, struct ops_rng *rng)
 
 	in->header[0] = (uint8_t)ops_rng_next(rng);
 	in->header[1] = (uint8_t)ops_rng_next(rng);
+	in->header[2] = (uint8_t)ops_rng_next(rng);
 	in->ops_n = 0;
 	while (motifs-- != 0) {
 		struct op motif[OPS_MOTIF_MAX];
@@ -87,7 +88,7 @@ size_t mutate(uint8_t *data, size_t bytes, size_t room, uint64_t seed, unsigned 
 	if (in.ops_n > max)
 		in.ops_n = max;
 	if (ops_rng_below(&rng, HEADER_ODDS) == 0)
-		in.header[ops_rng_below(&rng, 2)] = (uint8_t)ops_rng_next(&rng);
+		in.header[ops_rng_below(&rng, 3)] = (uint8_t)ops_rng_next(&rng);
 	if (ops_rng_below(&rng, fresh_odds) == 0)
 		refresh(&in, max, &rng);
 	else if (ops_rng_below(&rng, RESEED_ODDS) != 0 || !reseed(&in, &rng))

@@ -4,26 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "workload.h"
+#include "frame_table.h"
+#include "options.h"
+#include "trace_work.h"
+#include "versus.h"
 
-enum { SAMPLES_MAX = 64, LATENCY_N = 200000, SLICE_NS = 60000000, EXIT_USAGE = 2 };
-
-#define FRAMES_4GIB (1ull << 20)
+enum { SAMPLES_MAX = 64, LATENCY_N = 200000, SLICE_NS = 60000000 };
 
 const struct workload workloads[] = {
-	/* figure, needs, frames, slice, slices, counted, … */
-	{ "frame.repeat.o0", "", FRAMES_4GIB, 2000000, 10, 20000, frame_fill_half,
-	  frame_repeat, frame_empty },
-	{ "frame.repeat.o9", "", FRAMES_4GIB, 200000, 10, 2000, frame_fill_half,
-	  frame_repeat_o9, frame_empty },
-	{ "frame.burst.o0", "", FRAMES_4GIB, 1000000, 10, 20000, frame_fill_90, frame_burst,
-	  frame_empty },
-	{ "frame.churn90.o0", "", FRAMES_4GIB, 1000000, 10, 20000, frame_fill_90,
-	  frame_churn, frame_empty },
-	{ "frame.bulk.o0", "", FRAMES_4GIB, FRAMES_4GIB / 2, 10, 20000, frame_fill_half,
-	  frame_bulk, frame_empty },
-	{ "frame.rand.o0", "", FRAMES_4GIB, FRAMES_4GIB / 2, 5, 20000, frame_fill_half,
-	  frame_rand, frame_empty },
+	/* figure, needs, frames, slice, slices, counted, …; frames have frame_loads[] */
 	{ "object.tight.64", "", 65536, 3000000, 10, 20000, object_setup, object_tight_64,
 	  object_teardown_slots },
 	{ "object.tight.1024", "", 65536, 3000000, 10, 20000, object_setup,
@@ -64,6 +53,7 @@ static struct work *start(const struct workload *l, const struct kmm_preset *p, 
 		work_failed(error);
 	w->preset = p;
 	w->seed = seed;
+	w->load = l;
 	w->frames_n = l->frames_n;
 	l->setup(w);
 	return w;
@@ -120,13 +110,11 @@ static void measure(const struct workload *l, const struct kmm_preset *p, uint64
 	stop(l, w);
 }
 
-__attribute__((noinline)) void bench_region(const struct workload *l, struct work *w, uint64_t n);
-
-/// What callgrind's --toggle-collect names.
-__attribute__((noinline)) void bench_region(const struct workload *l, struct work *w, uint64_t n)
+static void region_of_workload(void *arg, uint64_t n)
 {
-	l->run(w, n);
-	__asm__ volatile("" ::: "memory");
+	struct work *w = arg;
+
+	w->load->run(w, n);
 }
 
 /// Prints how many operations the region performed.
@@ -135,49 +123,114 @@ static void count(const struct workload *l, const struct kmm_preset *p, uint64_t
 	struct work *w = start(l, p, seed);
 
 	l->run(w, l->count_n); /* warm: caches filled, tables made */
-	bench_region(l, w, l->count_n);
+	bench_region(region_of_workload, w, l->count_n);
 	printf("%llu\n", (unsigned long long)l->count_n);
 	stop(l, w);
 }
 
-static _Noreturn void usage(const char *wrong)
+/// Does the filter select this figure?
+static bool selects(const struct options *o, const char *figure)
 {
-	fprintf(stderr,
-		"pagemill-bench: %s\n"
-		"usage: pagemill-bench [--filter PREFIX] [--preset NAME] [--seed N] [--count] [--list]\n",
-		wrong);
-	exit(EXIT_USAGE);
+	return strncmp(figure, o->filter, strlen(o->filter)) == 0;
 }
 
-struct options {
-	const char *filter, *preset;
-	uint64_t seed;
-	bool count, list;
-};
-
-static struct options parse(int argc, char **argv)
+/// Frame loads: the table's, the one trace asked for, or those of the corpus. NULL: no more
+static const struct frame_load *frame_load_at(const struct options *o, unsigned i)
 {
-	struct options o = { "", NULL, 1, false, false };
+	unsigned n = 0;
 
-	for (int i = 1; i < argc; i++) {
-		bool more = i + 1 < argc;
+	if (o->trace) {
+		static const struct frame_load *only;
 
-		if (!strcmp(argv[i], "--filter") && more)
-			o.filter = argv[++i];
-		else if (!strcmp(argv[i], "--preset") && more)
-			o.preset = argv[++i];
-		else if (!strcmp(argv[i], "--seed") && more)
-			o.seed = strtoull(argv[++i], NULL, 0) | 1u;
-		else if (!strcmp(argv[i], "--count"))
-			o.count = true;
-		else if (!strcmp(argv[i], "--list"))
-			o.list = true;
-		else
-			usage(argv[i]);
+		only = only ? only : trace_load(o->trace);
+		return i == 0 ? only : NULL;
 	}
-	if (o.preset && !kmm_preset_find(o.preset))
-		usage("no such preset");
-	return o;
+	while (frame_loads[n].name)
+		n++;
+	return i < n ? &frame_loads[i] : trace_corpus(i - n);
+}
+
+static void count_frames(struct frame_options *f)
+{
+	double value[FRAME_PARTS_MAX];
+	struct frame_run *r;
+	const char *error;
+
+	f->limit_ns = 0;
+	r = frame_run_start(f, &error);
+	if (!r)
+		work_failed(error);
+	r->slice_n = f->load->count_n;
+	f->load->slice(r, value); /* warm */
+	r->counted = true;
+	f->load->slice(r, value);
+	printf("%llu\n", (unsigned long long)f->load->count_n);
+	error = frame_run_stop(r);
+	if (error)
+		work_failed(error);
+}
+
+/// The machine's floors come with the first figure.
+static void measure_floor_once(const struct options *o)
+{
+	static bool done;
+
+	if (!done)
+		frame_measure_floor(o->seed);
+	done = true;
+}
+
+static uint64_t limit_of(const struct options *o, uint64_t seconds)
+{
+	return o->limit_ns ? o->limit_ns : seconds * 1000000000ull;
+}
+
+static void perform_frames(const struct options *o, struct frame_options *f)
+{
+	char figure[96];
+
+	frame_figure(figure, sizeof(figure), f, f->load->name);
+	if (o->list)
+		printf("%s %s %s\n", figure, f->variant->name,
+		       f->load->count_n && f->threads_n == 1 ? "counted" : "timed");
+	else if (o->count)
+		count_frames(f);
+	else {
+		measure_floor_once(o);
+		frame_measure(f, NULL);
+	}
+}
+
+/// One variant: every load, by threads and sizes. Returns: how many were selected
+static unsigned run_frames(const struct options *o, const struct variant *v)
+{
+	unsigned selected = 0;
+	char figure[96];
+
+	for (unsigned i = 0; i < o->sizes_n; i++)
+		for (unsigned t = 0; t < FRAME_THREADS_MAX; t++) {
+			struct frame_options f = {
+				.variant = v, .back = &frame_kmm, .threads_n = t + 1,
+				.frames_n = o->frames_n[i], .fill = FILL_OF_LOAD, .seed = o->seed,
+				.limit_ns = limit_of(o, 1)
+			};
+
+			for (unsigned j = 0; o->threads[t] && (f.load = frame_load_at(o, j)); j++) {
+				frame_figure(figure, sizeof(figure), &f, f.load->name);
+				if (!selects(o, figure) || (o->count && !f.load->count_n) ||
+				    f.threads_n < f.load->threads_min)
+					continue;
+				selected++;
+				perform_frames(o, &f);
+			}
+			if (o->threads[t] && t == 0 && !o->count && !o->list && !o->trace &&
+			    selects(o, "frame.boot")) {
+				selected++;
+				measure_floor_once(o);
+				frame_measure_boot(&f);
+			}
+		}
+	return selected;
 }
 
 static void perform(const struct options *o, const struct workload *l, const struct kmm_preset *p)
@@ -186,34 +239,96 @@ static void perform(const struct options *o, const struct workload *l, const str
 		printf("%s %s %s\n", l->figure, p->name, l->count_n ? "counted" : "timed");
 	else if (o->count)
 		count(l, p, o->seed);
-	else
+	else {
+		measure_floor_once(o);
 		measure(l, p, o->seed);
+	}
+}
+
+/// Other units: presets only. Returns: how many were selected
+static unsigned run_others(const struct options *o, const struct variant *v)
+{
+	unsigned selected = 0;
+
+	for (const struct workload *l = workloads; l->figure && !o->trace; l++) {
+		if (!selects(o, l->figure) || (o->count && l->count_n == 0) || !applies(l, &v->row))
+			continue;
+		selected++;
+		perform(o, l, &v->row);
+	}
+	return selected;
+}
+
+static int run_all(const struct options *o)
+{
+	unsigned selected = 0;
+
+	for (unsigned i = 0; variant_at(i); i++) {
+		const struct variant *v = variant_at(i);
+
+		if (o->variant ? o->variant != v : !o->all && !o->list && !variant_is_preset(v))
+			continue;
+		selected += run_frames(o, v);
+		if (variant_is_preset(v))
+			selected += run_others(o, v);
+	}
+	if (selected == 0)
+		options_usage("nothing selected");
+	return report_any_wrong();
+}
+
+/// The one frame load that the filter names: exactly, or as the only one with that prefix.
+static const struct frame_load *only_load(const struct options *o)
+{
+	const struct frame_load *found = NULL;
+
+	for (unsigned i = 0; frame_load_at(o, i); i++) {
+		const struct frame_load *l = frame_load_at(o, i);
+		char figure[96];
+
+		snprintf(figure, sizeof(figure), "frame.%s", l->name);
+		if (strcmp(figure, o->filter) == 0)
+			return l;
+		if (!selects(o, figure))
+			continue;
+		if (found)
+			options_usage("--filter must name one frame load here");
+		found = l;
+	}
+	if (!found)
+		options_usage("nothing selected");
+	return found;
 }
 
 int main(int argc, char **argv)
 {
-	struct options o = parse(argc, argv);
-	unsigned selected = 0;
+	struct options o = options_parse(argc, argv);
+	struct frame_options f = { .back = &frame_kmm, .frames_n = o.frames_n[0],
+				   .fill = FILL_OF_LOAD, .seed = o.seed };
+	struct versus_options v;
 
-	if (!o.list && !o.count) {
-		double timer = measure_timer_ns();
-
-		measure_report("timer.pair", "ns", "host", o.seed, &timer, 1);
+	f.threads_n = o.threads[0] ? 1 : 2;
+	f.variant = o.variant ? o.variant : variant_find("pagemill");
+	f.limit_ns = limit_of(&o, o.table ? 3 : 1);
+	report_lines(!(o.table || o.growth) || o.record);
+	if (o.table) {
+		f.frames_n = FRAMES_4GIB;
+		frame_table(&f);
+		return report_any_wrong();
 	}
-	for (const struct workload *l = workloads; l->figure; l++) {
-		if (strncmp(l->figure, o.filter, strlen(o.filter)) != 0 ||
-		    (o.count && l->count_n == 0))
-			continue;
-		for (unsigned i = 0; kmm_preset_at(i); i++) {
-			const struct kmm_preset *p = kmm_preset_at(i);
-
-			if ((o.preset && strcmp(p->name, o.preset) != 0) || !applies(l, p))
-				continue;
-			selected++;
-			perform(&o, l, p);
-		}
+	if (o.growth) {
+		frame_growth(&f);
+		return report_any_wrong();
 	}
-	if (selected == 0)
-		usage("nothing selected");
-	return 0;
+	if (!o.versus[0] && !o.record_trace)
+		return run_all(&o);
+	f.load = only_load(&o);
+	if (f.load->once || f.load->threads_min > f.threads_n)
+		options_usage("this load doesn't go with these options");
+	if (o.record_trace)
+		return trace_record(&f, o.ops_n, o.record_trace);
+	f.variant = o.versus[0];
+	v = (struct versus_options){ o.versus[1], o.rounds ? o.rounds : VERSUS_ROUNDS,
+				     o.inject / 100.0, o.fail_on_slower };
+	return versus(&f, &v);
 }

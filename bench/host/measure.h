@@ -15,11 +15,15 @@ struct hist {
 };
 
 void hist_add(struct hist *h, uint64_t ns);
+void hist_merge(struct hist *into, const struct hist *from);
 /// Lower bound of the bin that holds quantile q; -1 if fewer than 10 samples lie
 /// beyond it.
 double hist_quantile(const struct hist *h, double q);
 
 uint64_t measure_ns(void);
+
+/// Time that this thread has run, whoever else wanted the processor meanwhile.
+uint64_t measure_thread_ns(void);
 
 /// Starts the timestamp counter's calibration / gives ns per tick.
 double measure_ns_per_tick(void);

@@ -1,5 +1,5 @@
 /// A workload: set up once, then run in slices of n operations. One row in the
-/// table of workload.c makes it appear in the store, the plots and the page.
+/// table of main.c makes it appear in the store, the plots and the page.
 #ifndef WORKLOAD_H
 #define WORKLOAD_H
 
@@ -9,14 +9,15 @@
 #include "measure.h"
 #include "threads/threads.h"
 
+struct workload;
+
 struct work {
+	const struct workload *load;
 	struct threads_machine machine;
 	const struct kmm_preset *preset;
 	uint64_t seed;      /* random state, never 0 */
 	struct hist *hist;  /* when set, single operations are timed into it */
 	uint64_t frames_n;
-	uint32_t *held;     /* frame numbers */
-	uint64_t held_n;
 	void **object;
 	struct kmm_space *space;
 	struct kmm_pt pt;
@@ -39,17 +40,7 @@ struct workload {
 
 extern const struct workload workloads[];
 
-/* By unit: frame_work.c, object_work.c, space_work.c. */
-void frame_fill_half(struct work *w);
-void frame_fill_90(struct work *w);
-void frame_empty(struct work *w);
-void frame_repeat(struct work *w, uint64_t n);
-void frame_repeat_o9(struct work *w, uint64_t n);
-void frame_burst(struct work *w, uint64_t n);
-void frame_churn(struct work *w, uint64_t n);
-void frame_bulk(struct work *w, uint64_t n);
-void frame_rand(struct work *w, uint64_t n);
-
+/* By unit: object_work.c, space_work.c. Frames have loads of their own: frame_work.h. */
 void object_setup(struct work *w);
 void object_teardown_slots(struct work *w);
 void object_tight_64(struct work *w, uint64_t n);
@@ -70,6 +61,9 @@ void space_fault_write(struct work *w, uint64_t n);
 void space_fault_read(struct work *w, uint64_t n);
 void space_fork_exit(struct work *w, uint64_t n);
 void space_map_unmap(struct work *w, uint64_t n);
+
+/// What callgrind's --toggle-collect names: everything counted happens inside.
+void bench_region(void (*region)(void *arg, uint64_t n), void *arg, uint64_t n);
 
 /// Ends the program: a workload that fails has no figure.
 _Noreturn void work_failed(const char *what);

@@ -47,7 +47,8 @@ const char *const litmus_end_text[LITMUS_END_N] = { "survives", "assertion", "ra
 const char *const litmus_strategy_text[LITMUS_STRATEGY_N] = { "all", "random", "pct" };
 
 const struct litmus *const litmus_rooms[] = { litmus_order, litmus_lock, litmus_count,
-					      litmus_call, litmus_shootdown, litmus_depth, NULL };
+					      litmus_call, litmus_shootdown, litmus_depth,
+					      litmus_tree, NULL };
 
 const struct litmus *litmus_nth(unsigned i)
 {

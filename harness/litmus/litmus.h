@@ -65,7 +65,7 @@ struct litmus {
 /// All pairs; the list ends with a name that is NULL.
 extern const struct litmus *const litmus_rooms[];
 extern const struct litmus litmus_order[], litmus_lock[], litmus_count[], litmus_call[];
-extern const struct litmus litmus_shootdown[], litmus_depth[];
+extern const struct litmus litmus_shootdown[], litmus_depth[], litmus_tree[];
 
 /// The i-th of all pairs, or NULL beyond the last.
 const struct litmus *litmus_nth(unsigned i);

@@ -70,13 +70,16 @@ static void start_guarded(void *ctx)
 	verify_managed(&b->m);
 	if (perform_start(&b->p, b->m.kmm, &sim_ways, b, c->o->cpus_n) != KMM_OK)
 		c->error = "sim: no memory for the first address space";
-	else if (!ledger_start(&b->l, &b->m, &b->p))
+	b->p.memmap = &b->m.memmap;
+	if (!c->error && !ledger_start(&b->l, &b->m, &b->p))
 		c->error = "sim: no memory for the ledger";
 }
 
-static const char *resolve_options(const struct body_options *o, struct machine_options *m)
+/// *preset is where m->preset will point.
+static const char *resolve_options(const struct body_options *o, struct machine_options *m,
+				   struct kmm_preset *preset)
 {
-	m->preset = kmm_preset_find(o->preset ? o->preset : "pagemill");
+	m->preset = kmm_preset_parse(o->preset ? o->preset : "pagemill", preset) ? preset : NULL;
 	m->format = kmm_pt_format_find(o->format ? o->format : "x86_64");
 	m->cpus_n = o->cpus_n ? o->cpus_n : 2;
 	m->frames_n = o->frames_n ? o->frames_n : 4096;
@@ -102,7 +105,8 @@ static void body_release(struct body *b)
 static const char *sim_start(struct body **out, const struct body_options *o)
 {
 	struct machine_options mo;
-	const char *error = resolve_options(o, &mo);
+	struct kmm_preset preset;
+	const char *error = resolve_options(o, &mo, &preset);
 	struct start_call c = { spare ? spare : calloc(1, sizeof(struct body)), &mo, NULL };
 
 	spare = NULL;
@@ -159,7 +163,8 @@ static void verify_drained(struct body *b)
 	struct kmm_frame_stats f;
 
 	kmm_frame_stats(b->m.kmm, &f);
-	if (b->m.o.preset->frame_cache_drains && f.cached_n != 0)
+	/* Who hears of a level, or gives back what is in the stash, may fill caches again. */
+	if (b->m.o.preset->frame_cache_drains && f.cached_n != 0 && !b->p.stash.listens)
 		machine_find(&b->m, ORACLE_MODEL, "frame-alloc fails, though %llu frames lie in "
 			     "caches", (unsigned long long)f.cached_n);
 }

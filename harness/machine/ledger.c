@@ -24,6 +24,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "machine/blocks.h"
+
 #define REGIONS_MAX 4096u
 
 static unsigned long long ull(uint64_t x)
@@ -111,6 +113,7 @@ static struct ledger_frame *line_of(struct ledger *l, uint64_t pfn, const char *
 	if (!kmm_frame_is_allocated(l->m->kmm, f))
 		machine_find(l->m, ORACLE_LEDGER, "a %s is frame %#llx, which is free", what,
 			     ull(pfn));
+	spot_verify_use(l->p, f, 1);
 	return &l->frame[pfn - l->m->mem.first_pfn];
 }
 
@@ -144,7 +147,7 @@ static void own_slots(struct ledger *l)
 	for (unsigned i = 0; i < OPS_SLOTS; i++) {
 		const struct perform_block *b = &l->p->frame[i];
 
-		for (uint64_t f = 0; (l->p->frames >> i & 1u) && f < 1ull << b->order; f++)
+		for (uint64_t f = 0; (l->p->frames >> i & 1u) && f < b->bytes >> KMM_PAGE_LG2; f++)
 			(void)own(l, b->pfn.n + f, LEDGER_SLOT, "slot's block");
 	}
 }
@@ -272,12 +275,10 @@ static void check_writable(struct ledger *l)
 /// Allocated frames that the walk can't account for.
 static uint64_t unaccounted(struct ledger *l)
 {
-	struct kmm_frame_stats f;
 	struct kmm_object_stats o;
 
-	kmm_frame_stats(l->m->kmm, &f);
 	kmm_object_stats(l->m->kmm, &o);
-	return f.managed_n - f.free_n - o.frames_n - l->owned_n;
+	return perform_used(l->p) - o.frames_n - l->owned_n;
 }
 
 static void take_stock(struct ledger *l)

@@ -11,7 +11,8 @@
 ///
 /// Memory: one arena at a fixed address, so that two runs of a trace see the same
 /// pointers. Its physical base is neither zero nor aligned, the map has a hole and
-/// a reserved range with unaligned ends, and every byte starts as junk.
+/// a reserved range with unaligned ends, and every byte starts as junk. By two bits of
+/// the seed, its first eighth is a zone of its own, and from 3/8 on it is of another node.
 ///   I1  a group of frames whose `touched` byte is 0 holds junk only; so a reset
 ///       costs what was used.
 ///   I2  one CPU runs at a time; the others are between operations, interrupts on. Only
@@ -107,6 +108,23 @@ static const char *build_map(struct machine *m)
 	return NULL;
 }
 
+/// Node 1 is slower to reach; its memory is the larger part.
+static const struct kmm_topology *build_nodes(struct machine *m)
+{
+	struct kmm_topology *t = &m->topology;
+
+	if (!(m->o.seed & MACHINE_NODES))
+		return NULL;
+	*t = (struct kmm_topology){ .nodes_n = 2, .ranges_n = 2 };
+	t->range[0].start = pa_of(m->mem.first_pfn);
+	t->range[0].end = t->range[1].start = pa_of(m->mem.first_pfn + m->o.frames_n * 3u / 8u);
+	t->range[1].end = pa_of(m->mem.first_pfn + m->mem.frames_n);
+	t->range[1].node = 1;
+	for (unsigned i = 0; i < m->o.cpus_n; i++)
+		t->cpu_node[i] = i % 2u;
+	return t;
+}
+
 /// I1: junk wherever someone may have written.
 static void restore_junk(struct machine *m)
 {
@@ -152,6 +170,9 @@ static const char *build_kmm(struct machine *m)
 	uint64_t used = m->meta_bytes;
 	struct kmm *k;
 
+	c.topology = build_nodes(m);
+	if (m->o.seed & MACHINE_DMA)
+		c.dma_end = pa_of(m->mem.first_pfn + m->o.frames_n / 8u);
 	m->meta_bytes = kmm_meta_bytes(&c);
 	if (m->meta_bytes == 0)
 		return refused(m, "sim: kmm refuses this configuration");
@@ -195,7 +216,9 @@ const char *machine_start(struct machine *m, const struct machine_options *o)
 		return "sim: between 1 and 8 CPUs";
 	if (o->frames_n < MACHINE_FRAMES_MIN)
 		return "sim: at least 64 frames";
+	m->preset = *o->preset;
 	m->o = *o;
+	m->o.preset = &m->preset;
 	m->mem.arch = o->format == &kmm_pt_format_aarch64 ? MMU_AARCH64 : MMU_X86_64;
 	m->kmm = NULL;
 	m->dead = m->armed = false;

@@ -18,6 +18,9 @@
 #define MACHINE_UNSYNCED 64u  /* entry stores between two barriers; more are forgotten */
 #define MACHINE_GAPS 2u
 #define MACHINE_FRAMES_MIN 64u
+/* Bits of the seed: a small zone for old devices; two nodes, a CPU in turn on each. */
+#define MACHINE_DMA 64u
+#define MACHINE_NODES 128u
 #define MACHINE_SPINS_MAX (1u << 20)
 
 struct machine_options {
@@ -25,7 +28,7 @@ struct machine_options {
 	const struct kmm_pt_format *format;
 	unsigned cpus_n;
 	uint64_t frames_n; /* usable */
-	uint64_t seed;
+	uint64_t seed;     /* the adversary's; MACHINE_DMA and MACHINE_NODES say more */
 };
 
 /// Counts since the start; what invalidation cost, and what it was for.
@@ -71,7 +74,9 @@ struct machine {
 	struct machine_port port; /* first: what port/local.h sees */
 	struct kmm *kmm;          /* NULL while it is being built */
 	struct kmm_memmap memmap;
-	struct machine_options o;
+	struct kmm_topology topology;
+	struct machine_options o;    /* o.preset points to the next */
+	struct kmm_preset preset;
 	struct mmu_memory mem;
 	struct machine_gap gap[MACHINE_GAPS];
 	char *meta;

@@ -243,17 +243,23 @@ static void perform_user(struct performer *p, const struct op *op, const struct 
 
 /* ---- judging ---- */
 
-static void take_snapshot(struct kmm *k, struct perform_snapshot *s)
+uint64_t perform_used(const struct performer *p)
 {
 	struct kmm_frame_stats f;
+
+	kmm_frame_stats(p->k, &f);
+	return f.managed_n - f.free_n - f.reserve_n - spot_idle_n(p);
+}
+
+static void take_snapshot(const struct performer *p, struct perform_snapshot *s)
+{
 	struct kmm_object_stats o;
 	struct kmm_vm_stats v;
 
-	kmm_frame_stats(k, &f);
-	kmm_object_stats(k, &o);
-	kmm_vm_stats(k, &v);
-	*s = (struct perform_snapshot){ f.managed_n - f.free_n - o.frames_n, v.spaces_n,
-					v.regions_n, o.live_n };
+	kmm_object_stats(p->k, &o);
+	kmm_vm_stats(p->k, &v);
+	*s = (struct perform_snapshot){ perform_used(p) - o.frames_n, v.spaces_n, v.regions_n,
+					o.live_n };
 }
 
 bool perform_is_atomic(uint8_t code)
@@ -268,7 +274,7 @@ void perform_verify_unchanged(struct performer *p)
 	struct perform_snapshot now;
 	char text[FINDING_TEXT_BYTES];
 
-	take_snapshot(p->k, &now);
+	take_snapshot(p, &now);
 	if (memcmp(&now, was, sizeof(now)) == 0)
 		return;
 	kmm_format(text, sizeof(text),
@@ -375,6 +381,27 @@ static void perform_kernel(struct performer *p, const struct op *op, struct op_o
 	case OP_FRAME_FREE:
 		out->result = block_frame_free(p, op->arg[0]);
 		break;
+	case OP_FRAME_ALLOC_ON:
+		out->result = block_frame_alloc_on(p, op);
+		break;
+	case OP_RANGE_ALLOC:
+		out->result = block_range_alloc(p, op);
+		break;
+	case OP_FRAME_FREE_ZEROED:
+		out->result = block_frame_free_zeroed(p, op->arg[0]);
+		break;
+	case OP_ZERO_IDLE:
+		(void)kmm_frame_zero_idle(p->k, op->arg[0]);
+		break;
+	case OP_ISOLATE:
+		out->result = spot_isolate(p, op->arg[0], op->arg[1]);
+		break;
+	case OP_PLUG:
+		out->result = spot_plug(p, op->arg[0], op->arg[1]);
+		break;
+	case OP_LISTEN:
+		out->result = spot_listen(p, op->arg[0]);
+		break;
 	case OP_OBJECT_ALLOC:
 		out->result = block_object_alloc(p, op);
 		break;
@@ -408,6 +435,11 @@ static void perform_one(struct performer *p, const struct op *op, const struct o
 	}
 }
 
+static bool allocates_frames(uint8_t code)
+{
+	return code == OP_FRAME_ALLOC || code == OP_FRAME_ALLOC_ON || code == OP_RANGE_ALLOC;
+}
+
 void perform_turn(struct performer *p, struct perform_turn *t, const struct op *op,
 		  const struct ops_names *n, struct op_outcome *out)
 {
@@ -418,15 +450,15 @@ void perform_turn(struct performer *p, struct perform_turn *t, const struct op *
 	t->injected = false;
 	t->last_code = op->code;
 	if (perform_is_atomic(op->code) && !p->together)
-		take_snapshot(p->k, &t->before);
+		take_snapshot(p, &t->before);
 	t->fail_armed = arm && kmm_fail_arm(p->k, t->fail_class, t->fail_kth) == KMM_OK;
 	perform_one(p, op, n, out);
 	if (t->fail_armed)
 		t->injected = kmm_fail_disarm(p->k);
 	t->fail_armed = false;
-	if (op->code == OP_FRAME_ALLOC && out->result == RESULT_NOMEM && !t->injected &&
+	if (allocates_frames(op->code) && out->result == RESULT_NOMEM && !t->injected &&
 	    !p->together)
-		block_verify_nomem(p, op->arg[1]);
+		block_verify_nomem(p, op);
 	if (op->code == OP_FAIL) {
 		t->fail_next = true;
 		t->fail_class = (enum kmm_fail_class)op->arg[0];
@@ -465,6 +497,7 @@ void perform_finish(struct performer *p)
 	for (unsigned i = 0; i < OPS_SPACES; i++)
 		if (p->space[i])
 			(void)exit_space(p, i);
+	spot_finish(p);
 	for (unsigned i = 0; i < OPS_SLOTS; i++) {
 		enum op_result r = RESULT_OK;
 

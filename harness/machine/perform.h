@@ -33,6 +33,7 @@ struct perform_block {
 	struct kmm_pfn pfn; /* frames */
 	void *at;           /* objects */
 	uint64_t bytes;
+	uint64_t n;         /* frames of a range; 0: a block */
 	uint8_t order;
 };
 
@@ -53,13 +54,24 @@ struct perform_turn {
 	struct perform_snapshot before; /* the last operation, if it is atomic */
 };
 
+/// Frames that the pressure listener gives back when kmm asks for some.
+struct perform_stash {
+	struct kmm_pressure listener;
+	struct kmm_pfn pfn[64];
+	unsigned n;
+	bool listens;
+};
+
 struct performer {
 	struct kmm *k;
 	const struct perform_ways *ways;
 	void *ctx;
 	unsigned cpus_n;
+	const struct kmm_memmap *memmap;          /* set by the body */
 	uint64_t frames, objects;                 /* bit set: the slot is taken */
 	struct perform_block frame[OPS_SLOTS], object[OPS_SLOTS];
+	uint16_t isolated, absent;                /* spots out of use, a bit each */
+	struct perform_stash stash;
 	struct kmm_space *space[OPS_SPACES];      /* NULL: dead */
 	uint64_t placed[OPS_SPACES][3];           /* where placed windows lie */
 	struct perform_turn turn;                 /* of operations that come one by one */
@@ -80,6 +92,10 @@ void perform(struct performer *p, const struct op *op, const struct ops_names *n
 /// operation names must be nobody else's meanwhile (run/section.h sees to that).
 void perform_turn(struct performer *p, struct perform_turn *turn, const struct op *op,
 		  const struct ops_names *n, struct op_outcome *out);
+
+/// Frames in use by kmm's own account, but for those that no operation owns: the reserve,
+/// isolated spots and the stash.
+uint64_t perform_used(const struct performer *p);
 
 /// What an error of kmm is in the language.
 enum op_result perform_result(enum kmm_error e);

@@ -27,13 +27,48 @@
 #define OBJECT_ORDER 3u  /* largest block behind an object, region or space record */
 #define CACHED_SHARE 8u  /* of memory, caches that drain hold this part at the most */
 #define SLACK 96u        /* per instance: slabs of the unit's own, zero frame, metadata */
+#define RESERVE_SHARE 256u
+#define BACK 256u        /* frames that a CPU may be about to give back (frame/cache.c) */
+#define BACK_FROM 1024u  /* only in a memory of more than so many */
+#define IDLE_BATCH 16u   /* frames in the hands of zero-idle */
+
+/* Blocks of 2^order frames that one CPU's caches may spoil. A cache holds at most its part
+ * of `share` frames, if that is not 0. */
+static uint64_t cache_room(const struct kmm_preset *p, unsigned order, uint64_t share)
+{
+	static const uint8_t of[] = { 0, 0, 1, 2, 3, 9 }, share_lg2[] = { 0, 0, 2, 3, 4, 6 };
+	unsigned kinds_n = p->frame_cache_orders ? sizeof(of) : 2u;
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < kinds_n; i++) {
+		uint64_t blocks = p->frame_cache_n >> share_lg2[i];
+
+		if (share != 0 && blocks > share / kinds_n >> of[i])
+			blocks = share / kinds_n >> of[i];
+		n += of[i] > order ? blocks << (of[i] - order) : blocks;
+	}
+	return n;
+}
+
+static uint64_t reserve_frames(const struct body *m)
+{
+	uint64_t most = m->frames_n / RESERVE_SHARE;
+
+	return most < m->preset->frame_reserve_n ? most : m->preset->frame_reserve_n;
+}
+
+uint64_t model_spot_frames(const struct body *m)
+{
+	return m->frames_n / OPS_SPOTS + 2u; /* holes make it larger */
+}
 
 uint64_t model_frames_bound(const struct body *m)
 {
-	uint64_t n = SLACK + m->frames_n / 64 + m->slot_frames + m->object_frames;
+	uint64_t n = SLACK + m->frames_n / 64 + m->slot_frames + m->object_frames +
+		     m->idle_frames + reserve_frames(m);
 
 	if (!m->preset->frame_cache_drains)
-		n += m->cpus_n * m->preset->frame_cache_n;
+		n += m->cpus_n * cache_room(m->preset, 0, 0);
 	if (!m->preset->object_reclaims)
 		n += m->cpus_n * m->preset->object_magazine_n;
 	for (unsigned s = 0; s < OPS_SPACES; s++) {
@@ -47,26 +82,48 @@ uint64_t model_frames_bound(const struct body *m)
 	return n;
 }
 
-/* Frames that this operation itself may take before it fails, and in what order. */
-static uint64_t frames_wanted(const struct body *m, const struct op *op,
-			      const struct ops_names *n, unsigned *order)
+/* Of a block that would hold the range. */
+static unsigned range_order(const struct op *op)
 {
-	*order = OBJECT_ORDER;
+	unsigned order = op->arg[2];
+
+	while (1u << order < op->arg[1])
+		order++;
+	return order;
+}
+
+/* May be refused whatever the model knows: where frames lie is no business of its. */
+static bool is_particular(const struct op *op)
+{
 	switch (op->code) {
-	case OP_FRAME_ALLOC:
-		*order = op->arg[1];
-		return 0;
+	case OP_FRAME_ALLOC_ON:
+		return ops_restricts(op->arg[2], op->arg[3]);
+	case OP_RANGE_ALLOC:
+		return ops_restricts(op->arg[3], 0) || op->arg[4] != 0;
+	case OP_ISOLATE:
+	case OP_PLUG:
+		return op->code == OP_ISOLATE ? op->arg[0] != 0 : op->arg[0] == 0;
+	default:
+		return false;
+	}
+}
+
+/* Frames that this operation itself may take before it fails. */
+static uint64_t frames_wanted(const struct body *m, const struct op *op,
+			      const struct ops_names *n)
+{
+	switch (op->code) {
+	case OP_FRAME_ALLOC_ON:
+		return op->arg[2] & OPS_FLAG_NOWAIT ? model_in_flight(m, model_order(op)) : 0;
+	case OP_RANGE_ALLOC:
+		return op->arg[3] & OPS_FLAG_NOWAIT ? model_in_flight(m, model_order(op)) : 0;
 	case OP_READ:
 	case OP_WRITE:
-		*order = 0;
 		return ops_range_pages(n, op);
-	case OP_CHECKPOINT:
-		*order = 0;
-		return 0;
 	case OP_FORK:
 		return m->space[op->arg[0]] ?
 			       TABLES + model_space_regions(m->space[op->arg[0]]) / 8 :
-			       model_demand(op); /* of a child that the section made */
+			       model_demand(m, op); /* of a child that the section made */
 	default:
 		return 0;
 	}
@@ -75,23 +132,33 @@ static uint64_t frames_wanted(const struct body *m, const struct op *op,
 bool model_may_lack(const struct body *m, const struct op *op, const struct ops_names *n,
 		    uint64_t others)
 {
-	unsigned order;
-	uint64_t used = frames_wanted(m, op, n, &order) + model_frames_bound(m) + others;
+	uint64_t used = frames_wanted(m, op, n) + model_frames_bound(m) + others;
 
-	return used << order >= m->frames_n;
+	return is_particular(op) || used << model_order(op) >= m->frames_n;
 }
 
 bool model_needs_memory(const struct op *op)
 {
 	return op->code != OP_FRAME_FREE && op->code != OP_OBJECT_FREE && op->code != OP_EXIT &&
-	       op->code != OP_DRAIN && op->code != OP_CPU && op->code != OP_FAIL;
+	       op->code != OP_DRAIN && op->code != OP_CPU && op->code != OP_FAIL &&
+	       op->code != OP_FRAME_FREE_ZEROED && op->code != OP_ZERO_IDLE &&
+	       op->code != OP_LISTEN;
 }
 
-uint64_t model_demand(const struct op *op)
+uint64_t model_demand(const struct body *m, const struct op *op)
 {
 	switch (op->code) {
 	case OP_FRAME_ALLOC:
 		return 1ull << op->arg[1];
+	case OP_FRAME_ALLOC_ON:
+		return 1ull << op->arg[1];
+	case OP_RANGE_ALLOC: /* a block is cut */
+		return 1ull << range_order(op);
+	case OP_ZERO_IDLE:
+		return IDLE_BATCH;
+	case OP_ISOLATE:
+	case OP_PLUG: /* those that are free, until it shows that others aren't */
+		return model_spot_frames(m);
 	case OP_OBJECT_ALLOC:
 		return model_object_frames(op->arg[1]) + (1u << OBJECT_ORDER);
 	case OP_READ:
@@ -110,13 +177,32 @@ uint64_t model_demand(const struct op *op)
 	}
 }
 
-uint64_t model_in_flight(const struct body *m)
+uint64_t model_in_flight(const struct body *m, unsigned order)
 {
-	uint64_t cached = m->cpus_n * (uint64_t)m->preset->frame_cache_n;
+	uint64_t share = m->preset->frame_cache_drains ?
+				 m->frames_n / CACHED_SHARE / m->cpus_n : 0;
+	uint64_t n = cache_room(m->preset, order, share);
 
-	if (m->preset->frame_cache_drains && cached > m->frames_n / CACHED_SHARE)
-		cached = m->frames_n / CACHED_SHARE;
-	return cached + m->cpus_n * (uint64_t)m->preset->object_magazine_n;
+	if (m->preset->frame_cache_adapts && m->frames_n > BACK_FROM)
+		n += BACK;
+	return m->cpus_n * (n + m->preset->object_magazine_n);
+}
+
+unsigned model_order(const struct op *op)
+{
+	switch (op->code) {
+	case OP_FRAME_ALLOC:
+	case OP_FRAME_ALLOC_ON:
+		return op->arg[1];
+	case OP_RANGE_ALLOC:
+		return range_order(op);
+	case OP_READ:
+	case OP_WRITE:
+	case OP_CHECKPOINT:
+		return 0;
+	default:
+		return OBJECT_ORDER;
+	}
 }
 
 static bool disagree(const struct op_outcome *want, const struct op_outcome *got, char *why,

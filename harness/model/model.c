@@ -17,14 +17,15 @@
 
 static const char *model_start(struct body **out, const struct body_options *o)
 {
-	const struct kmm_preset *preset = kmm_preset_find(o->preset ? o->preset : "pagemill");
 	struct body *m = calloc(1, sizeof(*m));
 
-	if (!m || !preset) {
+	if (!m)
+		return "model: out of memory";
+	if (!kmm_preset_parse(o->preset ? o->preset : "pagemill", &m->own_preset)) {
 		free(m);
-		return preset ? "model: out of memory" : "model: unknown preset";
+		return "model: unknown preset";
 	}
-	m->preset = preset;
+	m->preset = &m->own_preset;
 	m->frames_n = o->frames_n ? o->frames_n : 4096;
 	m->cpus_n = o->cpus_n ? o->cpus_n : 2;
 	m->space[0] = calloc(1, sizeof(*m->space[0]));
@@ -164,6 +165,15 @@ static uint64_t contents(const struct body *m, const struct ops_names *n)
 	return digest;
 }
 
+enum op_result model_expect_kernel(const struct op *op)
+{
+	bool turned = op->code == OP_RANGE_ALLOC && op->arg[4] == OPS_LIMITS_TURNED;
+	unsigned flags = op->code == OP_FRAME_ALLOC_ON ? op->arg[2] :
+			 op->code == OP_RANGE_ALLOC ? op->arg[3] : 0;
+
+	return turned || !ops_flags_valid(flags) ? RESULT_INVAL : RESULT_OK;
+}
+
 void model_expect(const struct body *m, const struct op *op, const struct ops_names *n,
 		  struct op_outcome *out)
 {
@@ -188,6 +198,8 @@ void model_expect(const struct body *m, const struct op *op, const struct ops_na
 		out->value = contents(m, n);
 		break;
 	default:
+		if (ops_table[op->code].side == OP_KERNEL)
+			out->result = model_expect_kernel(op);
 		break;
 	}
 }
@@ -226,16 +238,39 @@ uint64_t model_object_frames(unsigned bytes)
 	return (bytes + 4095) / 4096 + 1;
 }
 
+static void follow_spot(struct body *m, const struct op *op, const struct ops_names *n)
+{
+	bool idle = (n->isolated | n->absent) >> op->arg[1] & 1u;
+	bool away = op->code == OP_ISOLATE ? op->arg[0] != 0 : op->arg[0] == 0;
+
+	if (idle != away)
+		m->idle_frames += away ? model_spot_frames(m) : 0 - model_spot_frames(m);
+}
+
 static void follow_slot(struct body *m, const struct op *op, const struct ops_names *n)
 {
 	unsigned slot = op->arg[0];
 
 	switch (op->code) {
 	case OP_FRAME_ALLOC:
+	case OP_FRAME_ALLOC_ON:
 		m->slot_frames += 1ull << op->arg[1];
 		break;
 	case OP_FRAME_FREE:
-		m->slot_frames -= 1ull << n->frame_order[slot];
+	case OP_FRAME_FREE_ZEROED:
+		m->slot_frames -= n->frame_n[slot] ? n->frame_n[slot] :
+						     1ull << n->frame_order[slot];
+		break;
+	case OP_RANGE_ALLOC:
+		m->slot_frames += op->arg[1];
+		break;
+	case OP_ISOLATE:
+	case OP_PLUG:
+		follow_spot(m, op, n);
+		break;
+	case OP_LISTEN:
+		m->idle_frames += op->arg[0] - m->stash;
+		m->stash = op->arg[0];
 		break;
 	case OP_OBJECT_ALLOC:
 		m->object_now += model_object_frames(op->arg[1]);

@@ -13,9 +13,12 @@
 
 struct body {
 	struct model_space *space[OPS_SPACES]; /* NULL: dead */
-	const struct kmm_preset *preset;
+	const struct kmm_preset *preset; /* the next member */
+	struct kmm_preset own_preset;
 	uint64_t frames_n, cpus_n;
 	uint64_t slot_frames;   /* frames in frame slots */
+	uint64_t idle_frames;   /* in spots out of use, and in the listener's stash */
+	uint64_t stash;         /* of these, in the latter */
 	uint64_t object_frames; /* the most that objects ever held: slabs may stay */
 	uint64_t object_now;
 	void *scratch[MODEL_SCRATCH_N];
@@ -30,6 +33,9 @@ unsigned model_window_of(const struct op *op);
 enum op_result model_expect_change(const struct body *m, const struct model_window *w,
 				   unsigned break_pages, unsigned regions_n,
 				   const struct op *op, unsigned pages);
+
+/// What a kernel operation must say; it depends on nothing but itself.
+enum op_result model_expect_kernel(const struct op *op);
 
 /// Does it. Pre: model_expect_change says RESULT_OK
 void model_change(const struct body *m, struct model_window *w, const struct op *op,
@@ -56,10 +62,17 @@ bool model_may_lack(const struct body *m, const struct op *op, const struct ops_
 
 /// Frames that an operation may hold, at the very most, while it is under way and after
 /// it, beyond those that model_frames_bound counted before it.
-uint64_t model_demand(const struct op *op);
+uint64_t model_demand(const struct body *m, const struct op *op);
 
-/// Frames that may be on their way between a CPU's caches and the pool.
-uint64_t model_in_flight(const struct body *m);
+/// Frames of a spot, at the very most.
+uint64_t model_spot_frames(const struct body *m);
+
+/// The order of the largest block that it needs.
+unsigned model_order(const struct op *op);
+
+/// Blocks of 2^order frames that are spoiled by what is in caches, or on its way between
+/// them and the pool.
+uint64_t model_in_flight(const struct body *m, unsigned order);
 
 /// Is there an answer RESULT_NOMEM to it at all?
 bool model_needs_memory(const struct op *op);

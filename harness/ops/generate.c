@@ -30,12 +30,13 @@ static const uint8_t weights[OP_N] = {
 	[OP_UNMAP] = 7,        [OP_PROTECT] = 6,    [OP_BREAK] = 4,
 	[OP_READ] = 14,        [OP_WRITE] = 20,     [OP_FORK] = 4,
 	[OP_EXIT] = 3,         [OP_CPU] = 12,       [OP_FAIL] = 6,
-	[OP_CHECKPOINT] = 1,
+	[OP_CHECKPOINT] = 1,   [OP_FRAME_ALLOC_ON] = 10, [OP_RANGE_ALLOC] = 8,
+	[OP_FRAME_FREE_ZEROED] = 5, [OP_ZERO_IDLE] = 3, [OP_LISTEN] = 1,
 };
 
 /* What may come at random. */
 struct mix {
-	bool fails, drains;
+	bool fails, drains, frame_ops;
 };
 
 static unsigned weight_of(unsigned code, const struct mix *m)
@@ -45,6 +46,8 @@ static unsigned weight_of(unsigned code, const struct mix *m)
 	if (code == OP_DRAIN && !m->drains)
 		return 0;
 	if (code >= OP_TOGETHER && code <= OP_INTERRUPT)
+		return 0;
+	if (code >= OP_FRAME_ALLOC_ON && !m->frame_ops)
 		return 0;
 	return weights[code] ? weights[code] : WEIGHT_USUAL;
 }
@@ -70,13 +73,15 @@ static enum op_code pick_code(struct ops_rng *rng, int side, const struct mix *m
 
 enum op_code ops_random_code(struct ops_rng *rng, bool fails)
 {
-	return pick_code(rng, -1, &(struct mix){ .fails = fails, .drains = true });
+	return pick_code(rng, -1, &(struct mix){ .fails = fails, .drains = true,
+						 .frame_ops = true });
 }
 
 static enum op_code code_at(uint32_t i, const struct generate_options *o, struct ops_rng *rng)
 {
 	unsigned user = o->user_percent ? o->user_percent : 70;
-	struct mix mix = { .fails = o->fails, .drains = o->together_percent != 0 };
+	struct mix mix = { .fails = o->fails, .drains = o->together_percent != 0,
+			   .frame_ops = o->frame_ops };
 	unsigned r = ops_rng_below(rng, 100);
 
 	if (i == o->ops_n - 1)
@@ -163,7 +168,7 @@ static struct op settle(struct op op, uint32_t i, const struct generate_options 
 static uint32_t generate_section(struct op *ops, uint32_t i, const struct generate_options *o,
 				 struct ops_scene *s, struct ops_rng *rng)
 {
-	struct mix mix = { .drains = true };
+	struct mix mix = { .drains = true, .frame_ops = o->frame_ops };
 	unsigned user = o->user_percent ? o->user_percent : 70, cpu = SECTION_CPUS;
 	unsigned cpus_n = 2 + ops_rng_below(rng, SECTION_CPUS - 1), n = 2 + ops_rng_below(rng, 7);
 	uint32_t at = 0;

@@ -12,6 +12,7 @@ struct generate_options {
 	unsigned order_max;    /* 0: 4, and up to OPS_ORDER_MAX in the first ops */
 	uint32_t frames_max;   /* bound of ops_scene_frames at any time; 0: 2048 */
 	bool fails;            /* inject failures too */
+	bool frame_ops;        /* those from OP_FRAME_ALLOC_ON on, which guests don't play */
 	unsigned together_percent; /* places of a hundred where a concurrent section begins */
 };
 

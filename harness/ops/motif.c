@@ -235,6 +235,83 @@ static void fail_within(struct motif *m)
 	touch(m, OP_READ, m->space);
 }
 
+/* 2 MiB blocks: opened from one end, closed from the other, and taken whole. */
+static void whole_blocks(struct motif *m)
+{
+	unsigned base = below(m, OPS_SLOTS), n = 4 + below(m, 8);
+
+	for (unsigned i = 0; i < n; i++)
+		put(m, OP_FRAME_ALLOC, base + i, below(m, 3) ? 6 + below(m, 4) : below(m, 4), 0, 0,
+		    0);
+	put(m, OP_RANGE_ALLOC, base + n, 400 + below(m, 400), below(m, 10), below(m, 4), 0);
+	if (below(m, 2))
+		cpu(m, below(m, 2));
+	for (unsigned i = 0; i <= n; i++)
+		put(m, OP_FRAME_FREE, base + (i * 5 + 3) % (n + 1), 0, 0, 0, 0);
+	put(m, OP_DRAIN, 0, 0, 0, 0, 0);
+	put(m, OP_FRAME_ALLOC, base, 9, 0, 0, 0);
+	put(m, OP_FRAME_FREE, base, 0, 0, 0, 0);
+}
+
+/* Zeros that are remembered, by those who hand them on and those who don't. */
+static void zeros(struct motif *m)
+{
+	unsigned base = below(m, OPS_SLOTS), order = below(m, 4);
+
+	put(m, OP_FRAME_ALLOC_ON, base, order, below(m, 4), 0, 0);
+	put(m, OP_FRAME_ALLOC_ON, base + 1, order, below(m, 4), 0, 0);
+	put(m, OP_FRAME_FREE_ZEROED, base, 0, 0, 0, 0);
+	put(m, below(m, 2) ? OP_FRAME_FREE : OP_FRAME_FREE_ZEROED, base + 1, 0, 0, 0, 0);
+	if (below(m, 2))
+		put(m, below(m, 2) ? OP_DRAIN : OP_ZERO_IDLE, 1 + below(m, 40), 0, 0, 0, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		unsigned other = below(m, 4);
+
+		put(m, OP_FRAME_ALLOC_ON, base + i, other, OPS_FLAG_ZERO | below(m, 4), 0, 0);
+		if (below(m, 2))
+			put(m, OP_FRAME_FREE, base + i, 0, 0, 0, 0);
+	}
+	if (below(m, 2))
+		put(m, OP_RANGE_ALLOC, base + 3, 1 + below(m, 30), below(m, 3), OPS_FLAG_ZERO, 0);
+}
+
+/* Places go out of use while their neighbours are allocated and freed. */
+static void out_of_use(struct motif *m)
+{
+	enum op_code code = below(m, 2) ? OP_ISOLATE : OP_PLUG;
+	unsigned on = code == OP_ISOLATE, base = below(m, OPS_SLOTS), n = 2 + below(m, 6);
+	unsigned spot = below(m, OPS_SPOTS);
+
+	for (unsigned i = 0; i < n; i++)
+		put(m, OP_FRAME_ALLOC, base + i, below(m, 5), 0, 0, 0);
+	for (unsigned i = 0; i < 3; i++)
+		put(m, code, on, spot + i * 5, 0, 0, 0);
+	for (unsigned i = 0; i < n; i++)
+		put(m, OP_FRAME_FREE, base + i, 0, 0, 0, 0);
+	put(m, OP_RANGE_ALLOC, base, 1 + below(m, 60), 0, below(m, 4), below(m, 4));
+	for (unsigned i = 0; i < 3; i++)
+		put(m, code, !on, spot + i * 5, 0, 0, 0);
+}
+
+/* Down to the reserve, with somebody who gives back under pressure, or without. */
+static void last_frames(struct motif *m)
+{
+	unsigned base = below(m, OPS_SLOTS), n = 0;
+
+	if (below(m, 2))
+		put(m, OP_LISTEN, 1 + below(m, 64), 0, 0, 0, 0);
+	for (unsigned order = 7; order-- > 0;)
+		for (unsigned i = 0; i < 4; i++)
+			put(m, OP_FRAME_ALLOC, base + n++, order, 0, 0, 0);
+	for (unsigned i = 0; i < 3; i++)
+		put(m, OP_FRAME_ALLOC_ON, base + n++, 0, OPS_FLAG_RESERVE | below(m, 8), 0, 0);
+	for (unsigned i = 0; i < 3; i++)
+		put(m, OP_FRAME_FREE, base + below(m, n), 0, 0, 0, 0);
+	put(m, OP_FRAME_ALLOC_ON, base + n, 0, OPS_FLAG_RESERVE, below(m, 13), 0);
+	if (below(m, 2))
+		put(m, OP_LISTEN, 0, 0, 0, 0, 0);
+}
+
 static void start_motif(struct motif *m, struct op *out, const struct ops_scene *scene,
 			struct ops_rng *rng)
 {
@@ -256,7 +333,8 @@ size_t ops_motif(struct op out[OPS_MOTIF_MAX], const struct ops_scene *scene,
 		cow_both_sides, unmap_seen_elsewhere, protect_seen_elsewhere,
 		split_and_merge, exhaust, object_churn, break_up_and_down,
 		replace_the_middle, scattered, many_regions,
-		respawn_elsewhere, grandchild, fail_within,
+		respawn_elsewhere, grandchild, fail_within, whole_blocks, zeros, out_of_use,
+		last_frames,
 	};
 	struct motif m;
 

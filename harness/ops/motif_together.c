@@ -381,12 +381,117 @@ static void failing(struct motif *m)
 	look(m, here);
 }
 
+/* One that takes or gives frames, in one of the ways that pass the caches by. */
+static void by_place(struct motif *m, unsigned slot)
+{
+	unsigned spot = below(m, OPS_SPOTS);
+
+	switch (below(m, 7)) {
+	case 0:
+		put(m, OP_RANGE_ALLOC, slot, 1 + below(m, 80), below(m, 4), below(m, 4),
+		    below(m, 4));
+		break;
+	case 1:
+		put(m, OP_ISOLATE, 1, spot, 0, 0, 0);
+		if (below(m, 2))
+			put(m, OP_ISOLATE, 0, spot, 0, 0, 0);
+		break;
+	case 2:
+		put(m, OP_PLUG, 0, spot, 0, 0, 0);
+		if (below(m, 2))
+			put(m, OP_PLUG, 1, spot, 0, 0, 0);
+		break;
+	case 3:
+		put(m, OP_FRAME_ALLOC_ON, slot, 0, OPS_FLAG_RESERVE | below(m, 8), 0, 0);
+		break;
+	case 4:
+		put(m, OP_FRAME_FREE, slot + 1, 0, 0, 0, 0);
+		break;
+	case 5:
+		put(m, OP_ZERO_IDLE, 1 + below(m, 30), 0, 0, 0, 0);
+		break;
+	default:
+		put(m, OP_FRAME_ALLOC, slot, below(m, 3) ? 4 + below(m, 6) : 0, 0, 0, 0);
+		put(m, OP_FRAME_FREE, slot, 0, 0, 0, 0);
+	}
+}
+
+/* Next to all memory is in use. The last parts of a 2 MiB block come back on one CPU, while
+ * the one that opened it takes frames out of it. */
+static void block_closes(struct motif *m)
+{
+	unsigned base = below(m, OPS_SLOTS), here = below(m, 2), n = 16;
+	unsigned first = 3 + below(m, 6);
+
+	cpu(m, here);
+	for (unsigned i = 0; i < n; i++)
+		put(m, OP_FRAME_ALLOC, base + i, i < 10 ? 8 : 7, 0, 0, 0);
+	put(m, OP_FRAME_FREE, base + 15, 0, 0, 0, 0);
+	put(m, OP_FRAME_FREE, base + 14, 0, 0, 0, 0);
+	for (unsigned i = 10; i-- > first;)
+		put(m, OP_FRAME_FREE, base + i, 0, 0, 0, 0);
+	put(m, OP_FRAME_ALLOC, base + 20, 8, 0, 0, 0);
+	put(m, OP_FRAME_ALLOC, base + 21, 8, 0, 0, 0);
+	together(m);
+	cpu(m, here + 1);
+	put(m, OP_FRAME_FREE, base + 20, 0, 0, 0, 0);
+	put(m, OP_FRAME_FREE, base + 21, 0, 0, 0, 0);
+	cpu(m, here);
+	put(m, OP_FRAME_ALLOC, base + 30, 4 + below(m, 3), 0, 0, 0);
+	put(m, OP_FRAME_FREE, base + 30, 0, 0, 0, 0);
+	put(m, OP_FRAME_ALLOC, base + 31, 4 + below(m, 5), 0, 0, 0);
+	join(m);
+	put(m, OP_DRAIN, 0, 0, 0, 0, 0);
+	put(m, OP_FRAME_ALLOC, base + 32, 9, 0, 0, 0);
+}
+
+/* All is in use but the reserve, which two CPUs take from and fill up again. */
+static void reserve_meets(struct motif *m)
+{
+	unsigned base = below(m, OPS_SLOTS), n = 0;
+
+	for (unsigned order = 9; order-- > 0;)
+		for (unsigned i = 0; i < 2u + (order < 2u); i++)
+			put(m, OP_FRAME_ALLOC, base + n++, order, 0, 0, 0);
+	together(m);
+	for (unsigned i = 0; i < 2; i++) {
+		cpu(m, i);
+		put(m, OP_FRAME_ALLOC_ON, base + n + i, 0, OPS_FLAG_RESERVE | OPS_FLAG_NOWAIT, 0,
+		    0);
+		put(m, OP_FRAME_ALLOC_ON, base + n + 2 + i, 0, OPS_FLAG_RESERVE, 0, 0);
+		put(m, OP_RANGE_ALLOC, base + n + 4 + i, 1, 0, 0, 0);
+		put(m, OP_FRAME_FREE, base + n + (below(m, 2) ? 0 : 4) + i, 0, 0, 0, 0);
+	}
+	join(m);
+}
+
+static void frames_by_place(struct motif *m)
+{
+	unsigned base = below(m, OPS_SLOTS), cpus_n = 2 + below(m, 2);
+
+	for (unsigned i = 0; i < cpus_n; i++)
+		put(m, OP_FRAME_ALLOC, base + 8 * i + 1, below(m, 10), 0, 0, 0);
+	if (below(m, 3) == 0)
+		for (unsigned i = 0; i < 8; i++)
+			put(m, OP_FRAME_ALLOC, base + 40 + i, 7 - i / 2u, 0, 0, 0);
+	together(m);
+	for (unsigned i = 0; i < cpus_n; i++) {
+		cpu(m, i);
+		for (unsigned n = 1 + below(m, 3); n; n--)
+			by_place(m, base + 8 * i + (n == 3 ? 2 : 0));
+	}
+	join(m);
+	if (below(m, 2))
+		put(m, OP_DRAIN, 0, 0, 0, 0, 0);
+}
+
 void motif_together(struct motif *m)
 {
 	static void (*const motifs[])(struct motif *) = {
 		access_against_change, access_against_change, change_against_change, two_faults,
 		change_against_arrival, change_against_arrival, requests_meet, requests_meet,
 		fork_against_exit, breaks, storm, storm, short_of_memory, interrupted, failing,
+		frames_by_place, frames_by_place, block_closes, block_closes, reserve_meets,
 	};
 
 	motifs[below(m, sizeof(motifs) / sizeof(*motifs))](m);

@@ -82,13 +82,30 @@ static bool skip_user(const struct ops_names *n, const struct op *op)
 	}
 }
 
+/* An isolated spot may be plugged out; what isn't there can only be plugged in. */
+static bool skip_spot(const struct ops_names *n, const struct op *op)
+{
+	bool isolated = n->isolated >> op->arg[1] & 1, absent = n->absent >> op->arg[1] & 1;
+
+	if (op->code == OP_PLUG)
+		return absent != (op->arg[0] != 0);
+	return op->arg[0] != 0 ? isolated || absent : !isolated;
+}
+
 bool ops_names_skip(const struct ops_names *n, const struct op *op)
 {
 	switch (op->code) {
 	case OP_FRAME_ALLOC:
+	case OP_FRAME_ALLOC_ON:
+	case OP_RANGE_ALLOC:
 		return slot_taken(n->frame_slots, op);
 	case OP_FRAME_FREE:
 		return !slot_taken(n->frame_slots, op);
+	case OP_FRAME_FREE_ZEROED:
+		return !slot_taken(n->frame_slots, op) || n->frame_n[op->arg[0]] != 0;
+	case OP_ISOLATE:
+	case OP_PLUG:
+		return skip_spot(n, op);
 	case OP_OBJECT_ALLOC:
 		return slot_taken(n->object_slots, op);
 	case OP_OBJECT_FREE:
@@ -125,10 +142,25 @@ void ops_names_follow(struct ops_names *n, const struct op *op, enum op_result r
 		return;
 	switch (op->code) {
 	case OP_FRAME_ALLOC:
+	case OP_FRAME_ALLOC_ON:
 		n->frame_slots |= 1ull << a;
 		n->frame_order[a] = (uint8_t)b;
+		n->frame_n[a] = 0;
+		break;
+	case OP_RANGE_ALLOC:
+		n->frame_slots |= 1ull << a;
+		n->frame_order[a] = 0;
+		n->frame_n[a] = (uint16_t)b;
+		break;
+	case OP_ISOLATE:
+		n->isolated = (uint16_t)(a ? n->isolated | 1u << b : n->isolated & ~(1u << b));
+		break;
+	case OP_PLUG:
+		n->absent = (uint16_t)(a ? n->absent & ~(1u << b) : n->absent | 1u << b);
+		n->isolated &= (uint16_t)~(1u << b);
 		break;
 	case OP_FRAME_FREE:
+	case OP_FRAME_FREE_ZEROED:
 		n->frame_slots &= ~(1ull << a);
 		break;
 	case OP_OBJECT_ALLOC:

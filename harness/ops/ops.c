@@ -32,7 +32,22 @@ const char *const ops_result_text[RESULT_N] = {
 static bool is_count(unsigned kind)
 {
 	return kind == OPERAND_BYTES || kind == OPERAND_PAGES || kind == OPERAND_KTH ||
-	       kind == OPERAND_POINT || kind == OPERAND_OLDER;
+	       kind == OPERAND_POINT || kind == OPERAND_OLDER || kind == OPERAND_COUNT;
+}
+
+bool ops_flags_valid(unsigned flags)
+{
+	unsigned zone = flags >> OPS_FLAG_ZONE_LG2;
+
+	return zone <= 5u && (zone != 0 || !(flags & OPS_FLAG_ONLY));
+}
+
+/* Zone 3 is where a plain allocation begins; 4 and 5 mean more memory, or another. */
+bool ops_restricts(unsigned flags, unsigned nodes)
+{
+	unsigned zone = flags >> OPS_FLAG_ZONE_LG2;
+
+	return (flags & OPS_FLAG_ONLY) || (zone != 0 && zone != 3u) || ops_nodes_kind(nodes) == 1u;
 }
 
 struct op ops_normalise(struct op raw)

@@ -18,6 +18,8 @@
 #define OPS_CPUS 8u          /* taken modulo the body's CPUs */
 #define OPS_ORDER_MAX 9u
 #define OPS_OBJECT_BYTES_MAX 20000u
+#define OPS_RANGE_MAX 1024u  /* frames of a range */
+#define OPS_SPOTS 16u        /* equal parts of physical memory, holes included */
 #define OPS_ARGS 5u
 
 /// Kinds of operands; each has an exclusive upper bound. Their text forms are a
@@ -44,7 +46,14 @@
 	X(OPERAND_SEED, 65535)                \
 	X(OPERAND_POINT, 65535)               /* zero becomes one */ \
 	X(OPERAND_OLDER, 8)                   /* zero becomes one */ \
-	X(OPERAND_TARGET, 64)                 /* what a walker looks at */
+	X(OPERAND_TARGET, 64)                 /* what a walker looks at */ \
+	X(OPERAND_FLAGS, 256)                 /* of frames: OPS_FLAG_*, zone above them */ \
+	X(OPERAND_NODES, 13)                  /* which nodes: ops_nodes_* */ \
+	X(OPERAND_COUNT, OPS_RANGE_MAX + 1)   /* zero becomes one */ \
+	X(OPERAND_LIMITS, 5)                  /* none, low, high, middle, turned */ \
+	X(OPERAND_SWITCH, 2)                  /* off, on */ \
+	X(OPERAND_SPOT, OPS_SPOTS) \
+	X(OPERAND_STASH, 65)                  /* zero allowed */
 
 enum operand_kind {
 #define OPS_OPERAND_ENUM(name, end) name,
@@ -83,7 +92,14 @@ enum op_side { OP_KERNEL, OP_USER, OP_PLAYER };
 	X(OP_STALE, "stale", OP_PLAYER, POINT, OLDER, NONE, NONE, NONE)                       \
 	X(OP_WALK, "walk", OP_PLAYER, POINT, CPU, TARGET, NONE, NONE)                         \
 	X(OP_INTERRUPT, "interrupt", OP_PLAYER, NONE, NONE, NONE, NONE, NONE)                 \
-	X(OP_DRAIN, "drain", OP_KERNEL, NONE, NONE, NONE, NONE, NONE)
+	X(OP_DRAIN, "drain", OP_KERNEL, NONE, NONE, NONE, NONE, NONE)                         \
+	X(OP_FRAME_ALLOC_ON, "frame-alloc-on", OP_KERNEL, SLOT, ORDER, FLAGS, NODES, NONE)    \
+	X(OP_RANGE_ALLOC, "range-alloc", OP_KERNEL, SLOT, COUNT, ORDER, FLAGS, LIMITS)        \
+	X(OP_FRAME_FREE_ZEROED, "frame-free-zeroed", OP_KERNEL, SLOT, NONE, NONE, NONE, NONE) \
+	X(OP_ZERO_IDLE, "zero-idle", OP_KERNEL, KTH, NONE, NONE, NONE, NONE)                  \
+	X(OP_ISOLATE, "isolate", OP_KERNEL, SWITCH, SPOT, NONE, NONE, NONE)                   \
+	X(OP_PLUG, "plug", OP_KERNEL, SWITCH, SPOT, NONE, NONE, NONE)                         \
+	X(OP_LISTEN, "listen", OP_KERNEL, STASH, NONE, NONE, NONE, NONE)
 
 enum op_code {
 #define OPS_CODE_ENUM(name, text, side, a, b, c, d, e) name,
@@ -91,6 +107,29 @@ enum op_code {
 #undef OPS_CODE_ENUM
 	OP_N
 };
+
+/* OPERAND_FLAGS: bits 4:0 as enum kmm_frame_flags has them; bits 7:5 the zone's kind plus
+ * one, 0 = none. Some values mean nothing, and must be refused. */
+#define OPS_FLAG_ZERO 1u
+#define OPS_FLAG_NOWAIT 4u
+#define OPS_FLAG_RESERVE 8u
+#define OPS_FLAG_ONLY 16u
+#define OPS_FLAG_BITS 31u
+#define OPS_FLAG_ZONE_LG2 5u
+
+/* OPERAND_LIMITS: the one that makes no sense. */
+#define OPS_LIMITS_TURNED 4u
+
+/// Flags that every body accepts?
+bool ops_flags_valid(unsigned flags);
+
+/// May the flags and nodes leave out memory that a plain allocation could have?
+bool ops_restricts(unsigned flags, unsigned nodes);
+
+/* OPERAND_NODES: 0 none named; then bind to, prefer, interleave over the sets 0 to 3 of
+ * nodes 0 and 1. */
+static inline unsigned ops_nodes_kind(unsigned nodes) { return (nodes + 3u) / 4u; }
+static inline unsigned ops_nodes_set(unsigned nodes) { return (nodes + 3u) % 4u; }
 
 struct op_info {
 	const char *text;
@@ -193,7 +232,9 @@ struct ops_names {
 	uint64_t frame_slots, object_slots; /* bit set: taken */
 	uint32_t spaces;                    /* bit set: alive */
 	uint16_t placed[OPS_SPACES];        /* bit w-8 set: placed window w is bound */
-	uint8_t frame_order[OPS_SLOTS];
+	uint8_t frame_order[OPS_SLOTS];     /* of a block */
+	uint16_t frame_n[OPS_SLOTS];        /* of a range; 0: it is a block */
+	uint16_t isolated, absent;          /* bit set: the spot is */
 	uint16_t object_bytes[OPS_SLOTS];
 	uint8_t placed_pages[OPS_SPACES][3];
 	uint8_t cpu;                        /* as in the trace, before the modulo */
@@ -203,8 +244,9 @@ void ops_names_start(struct ops_names *n);
 
 /// Would this operation be skipped? frame-free of an empty slot, alloc into a taken
 /// one, a user operation of a dead space, fork onto a live one, exit of space 0,
-/// place on a bound window, and what touches an unbound placed window or starts
-/// beyond its pages. A skipped operation's outcome is RESULT_SKIP, value 0.
+/// place on a bound window, a spot that is in that state already, and what touches an
+/// unbound placed window or starts beyond its pages. A skipped operation's outcome is
+/// RESULT_SKIP, value 0.
 bool ops_names_skip(const struct ops_names *n, const struct op *op);
 
 /// Follows an operation that was performed with this result.

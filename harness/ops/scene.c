@@ -128,7 +128,8 @@ uint32_t ops_scene_frames(const struct ops_scene *s)
 			n += ops_scene_space_pages(s, i) + OPS_SCENE_TABLES;
 	for (unsigned i = 0; i < OPS_SLOTS; i++) {
 		if (s->names.frame_slots >> i & 1)
-			n += 1u << s->names.frame_order[i];
+			n += s->names.frame_n[i] ? s->names.frame_n[i] :
+						   1u << s->names.frame_order[i];
 		if (s->names.object_slots >> i & 1)
 			n += s->names.object_bytes[i] / 4096u + 1;
 	}
@@ -257,6 +258,32 @@ static void aim_user(struct op *op, const struct ops_scene *s, struct ops_rng *r
 	}
 }
 
+/* Mostly flags that mean something; restrictions now and then. */
+static void aim_flags(struct op *op, struct ops_rng *rng)
+{
+	unsigned at = op->code == OP_RANGE_ALLOC ? 3 : 2;
+
+	if (ops_rng_below(rng, 16) == 0)
+		return;
+	op->arg[at] &= OPS_FLAG_BITS & ~OPS_FLAG_ONLY;
+	if (ops_rng_below(rng, 4) == 0)
+		op->arg[at] |= (uint16_t)((1u + ops_rng_below(rng, 5)) << OPS_FLAG_ZONE_LG2 |
+					  ops_rng_below(rng, 2) * OPS_FLAG_ONLY);
+}
+
+/* Off again more often than on: spots that are out of use are memory that nobody has. */
+static void aim_spot(struct op *op, uint16_t on, struct ops_rng *rng)
+{
+	bool away = op->code == OP_PLUG ? op->arg[0] == 0 : op->arg[0] != 0;
+	uint16_t out = op->code == OP_PLUG ? (uint16_t)~on : on;
+
+	if (out && away && ops_rng_below(rng, 2)) {
+		op->arg[0] ^= 1;
+		away = false;
+	}
+	op->arg[1] = pick_or(away ? (uint16_t)~out : out, op->arg[1], rng);
+}
+
 void ops_aim(struct op *op, const struct ops_scene *s, struct ops_rng *rng)
 {
 	const struct ops_names *n = &s->names;
@@ -267,6 +294,24 @@ void ops_aim(struct op *op, const struct ops_scene *s, struct ops_rng *rng)
 		if (ops_rng_below(rng, 4))
 			op->arg[1] = (uint16_t)ops_rng_below(rng, 4);
 		break;
+	case OP_FRAME_ALLOC_ON:
+		op->arg[0] = pick_or(~n->frame_slots, op->arg[0], rng);
+		if (ops_rng_below(rng, 4))
+			op->arg[1] = (uint16_t)ops_rng_below(rng, 4);
+		aim_flags(op, rng);
+		if (ops_rng_below(rng, 2))
+			op->arg[3] = 0;
+		break;
+	case OP_RANGE_ALLOC:
+		op->arg[0] = pick_or(~n->frame_slots, op->arg[0], rng);
+		if (ops_rng_below(rng, 8))
+			op->arg[1] = (uint16_t)(1 + ops_rng_below(rng, ops_rng_below(rng, 3) ?
+								       20 : 150));
+		if (ops_rng_below(rng, 2))
+			op->arg[2] = (uint16_t)ops_rng_below(rng, 4);
+		aim_flags(op, rng);
+		break;
+	case OP_FRAME_FREE_ZEROED:
 	case OP_FRAME_FREE:
 		op->arg[0] = pick_or(n->frame_slots, op->arg[0], rng);
 		break;
@@ -277,6 +322,12 @@ void ops_aim(struct op *op, const struct ops_scene *s, struct ops_rng *rng)
 		break;
 	case OP_OBJECT_FREE:
 		op->arg[0] = pick_or(n->object_slots, op->arg[0], rng);
+		break;
+	case OP_ISOLATE:
+		aim_spot(op, n->isolated, rng);
+		break;
+	case OP_PLUG:
+		aim_spot(op, (uint16_t)~n->absent, rng);
 		break;
 	case OP_FAIL:
 		op->arg[1] = (uint16_t)(1 + ops_rng_below(rng, 8));

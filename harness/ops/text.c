@@ -12,25 +12,32 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Sigils by operand kind; prot, class and strategy have words of their own. */
+/* Sigils by operand kind; prot, and those of words_of, have words of their own. */
 static const char *const sigil[OPERAND_N] = {
 	[OPERAND_SLOT] = "@",   [OPERAND_ORDER] = "o",      [OPERAND_BYTES] = "b",
 	[OPERAND_SPACE] = "s",  [OPERAND_WINDOW] = "w",     [OPERAND_PLACED] = "w",
 	[OPERAND_PAGE] = "p",   [OPERAND_ANY_WINDOW] = "w", [OPERAND_PAGES] = "+",
 	[OPERAND_BREAK] = "=",  [OPERAND_PATTERN] = "v",    [OPERAND_CPU] = "c",
 	[OPERAND_KTH] = "k",    [OPERAND_SEED] = "x",       [OPERAND_POINT] = "k",
-	[OPERAND_OLDER] = "~",  [OPERAND_TARGET] = "t",
+	[OPERAND_OLDER] = "~",  [OPERAND_TARGET] = "t",     [OPERAND_FLAGS] = "f",
+	[OPERAND_NODES] = "n",  [OPERAND_COUNT] = "+",      [OPERAND_SPOT] = "%",
+	[OPERAND_STASH] = "=",
 };
 
 static const char *const class_word[] = { "frame", "table", "object", NULL };
 static const char *const strategy_word[] = { "rows", "random", "pct1", "pct2",
 					     "pct3", "pct4",   NULL };
 
+static const char *const limits_word[] = { "anywhere", "low", "high", "middle", "turned", NULL };
+static const char *const switch_word[] = { "off", "on", NULL };
+
 /* The words of a kind, in the order of its values; NULL: it has a sigil, or letters. */
 static const char *const *words_of(unsigned kind)
 {
 	return kind == OPERAND_CLASS	? class_word :
 	       kind == OPERAND_STRATEGY ? strategy_word :
+	       kind == OPERAND_LIMITS	? limits_word :
+	       kind == OPERAND_SWITCH	? switch_word :
 					  NULL;
 }
 

@@ -6,14 +6,15 @@
 
 struct boot {
 	struct guest_options o;
-	const char *run, *arg, *preset;
-	uint64_t cpus, frames, memory, timeout;
+	const char *run, *arg, *preset, *append;
+	uint64_t cpus, frames, memory, nodes, timeout;
 };
 
 static bool take(struct cli_args *a, const char *arg, struct boot *b)
 {
 	return cli_word(a, arg, "--arch", &b->o.arch) || cli_word(a, arg, "--run", &b->run) ||
 	       cli_word(a, arg, "--arg", &b->arg) || cli_word(a, arg, "--preset", &b->preset) ||
+	       cli_word(a, arg, "--append", &b->append) ||
 	       cli_word(a, arg, "--initrd", &b->o.initrd) ||
 	       cli_word(a, arg, "--kernel", &b->o.kernel) ||
 	       cli_word(a, arg, "--cpu", &b->o.qemu_cpu) ||
@@ -21,6 +22,7 @@ static bool take(struct cli_args *a, const char *arg, struct boot *b)
 	       cli_number(a, arg, "--cpus", 1, OPS_CPUS, &b->cpus) ||
 	       cli_number(a, arg, "--frames", 64, 1u << 22, &b->frames) ||
 	       cli_number(a, arg, "--memory", 16, 1u << 16, &b->memory) ||
+	       cli_number(a, arg, "--numa", 1, GUEST_NODES_MAX, &b->nodes) ||
 	       cli_number(a, arg, "--timeout", 1, 36000, &b->timeout) ||
 	       cli_flag(arg, "--icount", &b->o.icount);
 }
@@ -54,11 +56,14 @@ static int boot(struct boot *b)
 			n += snprintf(command + n, sizeof(command) - (size_t)n, " %s=%llu",
 				      words[i].key, (unsigned long long)words[i].number);
 	}
+	if (b->append && n < (int)sizeof(command))
+		n += snprintf(command + n, sizeof(command) - (size_t)n, " %s", b->append);
 	if (n >= (int)sizeof(command))
 		return cli_fail(EXIT_USAGE, "boot: the kernel's command line is too long");
 	b->o.command = command;
 	b->o.cpus_n = (unsigned)b->cpus;
 	b->o.memory_mib = (unsigned)b->memory;
+	b->o.nodes_n = (unsigned)b->nodes;
 	b->o.timeout_s = (unsigned)b->timeout;
 	end = guest_run(&b->o, print_line, NULL, why, sizeof(why));
 	return end == GUEST_DONE ? EXIT_AGREE : cli_fail(cli_guest_exit(end), "%s", why);

@@ -8,7 +8,7 @@
 
 struct wish {
 	uint64_t seed, ops_n, user, order_max, frames_max, together;
-	bool fail, no_fail, binary;
+	bool fail, no_fail, frame_ops, binary;
 	const char *out;
 };
 
@@ -20,6 +20,7 @@ static bool take(struct cli_args *a, const char *arg, struct wish *w)
 	       cli_number(a, arg, "--order-max", 1, OPS_ORDER_MAX, &w->order_max) ||
 	       cli_number(a, arg, "--frames-max", 64, 1u << 22, &w->frames_max) ||
 	       cli_number(a, arg, "--together", 0, 100, &w->together) ||
+	       cli_flag(arg, "--frame-ops", &w->frame_ops) ||
 	       cli_flag(arg, "--fail", &w->fail) || cli_flag(arg, "--no-fail", &w->no_fail) ||
 	       cli_flag(arg, "--binary", &w->binary) || cli_word(a, arg, "-o", &w->out);
 }
@@ -31,6 +32,7 @@ static int generate(const struct wish *w)
 				      .order_max = (unsigned)w->order_max,
 				      .frames_max = (uint32_t)w->frames_max,
 				      .fails = w->fail,
+				      .frame_ops = w->frame_ops,
 				      .together_percent = (unsigned)w->together };
 	struct op *ops = calloc(o.ops_n, sizeof(*ops));
 	char comment[160], why[256];

@@ -8,7 +8,9 @@
  * I2  GUEST_DONE only if "@end 0" was seen, no "@panic", and QEMU's exit status says
  *     the same. An exit status alone may come from a panic, a reset, or QEMU.
  *
- * Command lines: TCG always, since KVM would make figures the host's.
+ * Command lines: TCG always, since KVM would make figures the host's. Nodes are equal
+ * shares of memory and CPUs, in order; the distance between two grows by 10 a step, so
+ * that there is a nearest one.
  */
 #define _GNU_SOURCE /* pipe2 */
 #include "run/guest.h"
@@ -25,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ARGS_MAX 40u
+#define ARGS_MAX 80u
 #define LINE_BYTES 1024u
 #define GRACE_S 10.0 /* from "@end" or "@panic" to QEMU's end */
 
@@ -66,6 +68,8 @@ struct args {
 	const char *arg[ARGS_MAX];
 	unsigned n;
 	char qemu[48], kernel[64], smp[16], memory[24];
+	char node[3u * GUEST_NODES_MAX + GUEST_NODES_MAX * GUEST_NODES_MAX][64];
+	unsigned node_n; /* texts in node[] */
 };
 
 static void add(struct args *a, const char *one, const char *two)
@@ -73,6 +77,55 @@ static void add(struct args *a, const char *one, const char *two)
 	a->arg[a->n++] = one;
 	if (two)
 		a->arg[a->n++] = two;
+}
+
+/* A text that lives as long as the arguments do. */
+static char *node_text(struct args *a)
+{
+	return a->node[a->node_n++];
+}
+
+/* CPUs of node i of n: the same share for each, the first ones get what is left. */
+static unsigned first_cpu(unsigned cpus_n, unsigned n, unsigned i)
+{
+	return (cpus_n * i + n - 1u) / n;
+}
+
+static void add_distances(struct args *a, unsigned n)
+{
+	for (unsigned from = 0; from < n; from++)
+		for (unsigned to = 0; to < n; to++) {
+			unsigned steps = from > to ? from - to : to - from;
+			char *text = node_text(a);
+
+			snprintf(text, sizeof(a->node[0]), "dist,src=%u,dst=%u,val=%u", from, to,
+				 10u + 10u * steps);
+			add(a, "-numa", text);
+		}
+}
+
+static void add_nodes(struct args *a, const struct guest_options *o)
+{
+	unsigned n = o->nodes_n < GUEST_NODES_MAX ? o->nodes_n : GUEST_NODES_MAX;
+	unsigned mib = o->memory_mib ? o->memory_mib : 256, cpus_n = o->cpus_n ? o->cpus_n : 2;
+
+	a->node_n = 0;
+	for (unsigned i = 0; i < n; i++) {
+		unsigned first = first_cpu(cpus_n, n, i), end = first_cpu(cpus_n, n, i + 1u);
+		unsigned share = i + 1u < n ? mib / n : mib - mib / n * (n - 1u);
+		char *memory = node_text(a), *node = node_text(a);
+
+		snprintf(memory, sizeof(a->node[0]), "memory-backend-ram,id=m%u,size=%uM", i,
+			 share);
+		if (first < end)
+			snprintf(node, sizeof(a->node[0]), "node,nodeid=%u,memdev=m%u,cpus=%u-%u",
+				 i, i, first, end - 1u);
+		else
+			snprintf(node, sizeof(a->node[0]), "node,nodeid=%u,memdev=m%u", i, i);
+		add(a, "-object", memory);
+		add(a, "-numa", node);
+	}
+	add_distances(a, n);
 }
 
 static void build_args(struct args *a, const struct guest_options *o)
@@ -88,6 +141,7 @@ static void build_args(struct args *a, const struct guest_options *o)
 		       is_x86(o) ? "max,-erms" : "cortex-a72,cntfrq=1000000000");
 	add(a, "-m", a->memory);
 	add(a, "-smp", a->smp);
+	add_nodes(a, o);
 	add(a, "-display", "none");
 	add(a, "-nodefaults", "-no-reboot");
 	add(a, "-serial", "stdio");

@@ -5,6 +5,8 @@
 
 #include "ops/ops.h"
 
+#define GUEST_NODES_MAX 4u
+
 struct guest_options {
 	const char *arch;      /* "x86_64", "aarch64" */
 	const char *kernel;    /* image; NULL: build/<arch>/kernel */
@@ -12,6 +14,7 @@ struct guest_options {
 	const char *initrd;    /* file handed over, or NULL */
 	unsigned cpus_n;       /* 0: 2 */
 	unsigned memory_mib;   /* 0: 256 */
+	unsigned nodes_n;      /* memory and CPUs shared out evenly; 0: the machine has none */
 	unsigned timeout_s;    /* 0: 60 */
 	bool icount;           /* counted instructions */
 	const char *qemu_cpu;  /* NULL: the default of anchors (max,-erms / cortex-a72) */

@@ -174,11 +174,11 @@ static bool is_ok(const struct linear_op *o)
 
 static uint64_t demand_of_others(const struct linear *l, unsigned op)
 {
-	uint64_t n = model_in_flight(l->m);
+	uint64_t n = model_in_flight(l->m, model_order(l->op[op].op));
 
 	for (unsigned i = 0; i < l->n; i++)
 		if (l->op[i].end && i != op)
-			n += model_demand(l->op[i].op);
+			n += model_demand(l->m, l->op[i].op);
 	return n;
 }
 
@@ -275,7 +275,7 @@ static void find_families(struct linear *l)
 static bool answer(struct linear *l, unsigned i)
 {
 	const struct linear_op *o = &l->op[i];
-	enum op_result want = RESULT_OK;
+	enum op_result want = is_user(o) ? RESULT_OK : model_expect_kernel(o->op);
 	uint32_t got = o->end->out.result;
 	bool no_user = is_user(o) && !l->m->preset->has_user;
 	char name[LINEAR_OP_BYTES];
@@ -286,7 +286,7 @@ static bool answer(struct linear *l, unsigned i)
 		return true;
 	if (got == want || (is_access(o) && !no_user && got == RESULT_SEGV))
 		return true;
-	if (!no_user && got == RESULT_NOMEM && model_needs_memory(o->op)) {
+	if (want == RESULT_OK && got == RESULT_NOMEM && model_needs_memory(o->op)) {
 		if (o->end->injected || o->may_lack)
 			return true;
 		linear_say(l, "%s: nomem, though at most %llu of %llu frames can be in use",

@@ -7,7 +7,8 @@
 
 #define START_OPTIONS                                                     \
 	"  --format x86_64|aarch64   page-table format of sim and threads\n" \
-	"  --preset NAME             viperdos, veridian, neo or pagemill\n"  \
+	"  --preset NAME             viperdos, veridian, neo or pagemill; +POLICY: with that\n" \
+	"                            frame policy, as in pagemill+buddy\n" \
 	"  --cpus N, --frames N, --seed S\n"
 
 static const struct command commands[] = {
@@ -27,6 +28,7 @@ static const struct command commands[] = {
 	  "  --seed S, --ops N         default 1, 1000\n"
 	  "  --user PERCENT            share of user operations; default 70\n"
 	  "  --fail, --no-fail         with injected failures, without (default)\n"
+	  "  --frame-ops               zones, ranges, memory that comes and goes too\n"
 	  "  --together PERCENT        places where a concurrent section begins; default 0\n"
 	  "  --order-max N, --frames-max N   bounds of what it takes at once\n"
 	  "  --binary                  binary form\n" },

@@ -139,7 +139,7 @@ static void read_one(struct reader *r, const struct op *op, uint32_t index)
 
 /* Owners are a CPU's number plus one; 0: nobody yet. Sets of CPUs are a bit each. */
 struct owners {
-	uint8_t frame[OPS_SLOTS], object[OPS_SLOTS];
+	uint8_t frame[OPS_SLOTS], object[OPS_SLOTS], spot[OPS_SPOTS];
 	uint8_t space[OPS_SPACES], placed[OPS_SPACES][3];
 	uint32_t named_by[OPS_SPACES]; /* CPUs with an operation on it */
 	uint32_t fork_by[OPS_SPACES], bind_by[OPS_SPACES];
@@ -238,7 +238,15 @@ static bool claim_names(struct owners *w, const struct section_op *so)
 	switch (op->code) {
 	case OP_FRAME_ALLOC:
 	case OP_FRAME_FREE:
+	case OP_FRAME_ALLOC_ON:
+	case OP_RANGE_ALLOC:
+	case OP_FRAME_FREE_ZEROED:
 		return claim(&w->frame[op->arg[0]], handler);
+	case OP_ISOLATE:
+	case OP_PLUG:
+		return claim(&w->spot[op->arg[1]], handler);
+	case OP_LISTEN: /* no allocation may run */
+		return false;
 	case OP_OBJECT_ALLOC:
 	case OP_OBJECT_FREE:
 		return claim(&w->object[op->arg[0]], handler);

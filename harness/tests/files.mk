@@ -24,7 +24,20 @@ $(B)/plain/tests/test_sched: $(call objects,plain,harness/tests/test_sched.c har
 	$(Q)$(CC_plain) $(FLAGS_plain) $^ -lcmocka -o $@
 
 tsan-tests: $(TSAN_TESTS) $(B)/tsan/tests/test_sched $(B)/plain/tests/test_sched
-.PHONY: tsan-tests coverage
+
+# Frames are filled with a pattern while they are free.
+CC_poison    := gcc
+FLAGS_poison := $(FLAGS_plain) -DKMM_CONFIG_POISON=1
+$(eval $(call flavour_rules,poison))
+POISON_TESTS := $(addprefix $(B)/poison/tests/,test_frame_contents test_frame_range)
+$(B)/poison/libthreads.a: $(call objects,poison,$(MM_SRC) $(THREADS_SRC))
+$(POISON_TESTS): $(B)/poison/tests/%: $(B)/poison/harness/tests/%.o $(B)/poison/libthreads.a
+	@mkdir -p $(@D)
+	@echo "  $@" >&2
+	$(Q)$(CC_poison) $(FLAGS_poison) $^ -lcmocka -lpthread -o $@
+poison-tests: $(POISON_TESTS)
+
+.PHONY: tsan-tests poison-tests coverage
 
 coverage: setup ## how much of mm/ the tests reach, and what they don't
 	$(Q)BUILD=$(B) scripts/coverage

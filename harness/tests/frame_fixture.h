@@ -38,11 +38,12 @@ static inline struct kmm *fixture_start(struct threads_machine *m, const char *p
 					unsigned cpus_n, const struct fixture_range *r,
 					unsigned ranges_n)
 {
-	struct kmm_config c = { .preset = kmm_preset_find(preset), .memmap = &m->memmap,
+	struct kmm_config c = { .preset = &m->preset, .memmap = &m->memmap,
 				.cpus_n = cpus_n, .port = m, .format = &kmm_pt_format_x86_64 };
 	uint64_t start = ~0ull, end = 0;
 
 	memset(m, 0, sizeof(*m));
+	assert_true(kmm_preset_parse(preset, &m->preset));
 	for (unsigned i = 0; i < ranges_n; i++) {
 		struct kmm_pa a = { r[i].start << 12 }, b = { (r[i].start + r[i].n) << 12 };
 

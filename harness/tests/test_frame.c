@@ -2,7 +2,7 @@
 /// injected failures, two CPUs.
 #include "frame_fixture.h"
 
-#include "frame/state.h"
+#include "frame/cache.h"
 
 #define FRAMES 1024u
 
@@ -13,7 +13,10 @@ static const struct fixture_range holed[] = {
 	{ 0x1200, 1, KMM_MEM_KERNEL },
 };
 
-static const char *const presets[] = { "viperdos", "veridian", "neo", "pagemill" };
+static const char *const presets[] = {
+	"viperdos", "veridian", "neo", "pagemill", "pagemill+buddy", "pagemill+buddy-scan",
+	"pagemill+bitmap", "pagemill+hybrid", "pagemill+split",
+};
 
 #define EACH_PRESET(p) for (unsigned p = 0; p < sizeof(presets) / sizeof(presets[0]); p++)
 
@@ -26,6 +29,19 @@ static void stop(struct threads_machine *m)
 {
 	assert_int_equal(kmm_frame_check(m->kmm), KMM_OK);
 	assert_int_equal(threads_stop(m), 0);
+}
+
+static struct kmm_preset preset_of(const char *name)
+{
+	struct kmm_preset p;
+
+	assert_true(kmm_preset_parse(name, &p));
+	return p;
+}
+
+static struct magazine *magazine(struct kmm *k, unsigned i)
+{
+	return &kmm_cpu_at(k, 0)->frame->magazine[i];
 }
 
 static struct kmm_frame_stats stats(struct kmm *k)
@@ -78,9 +94,10 @@ static void frame_init_manages_usable_frames_only(void **state)
 		assert_int_equal(k->entry_base, 0x1003);
 		assert_int_equal(k->entry_end, 0x1003 + FRAMES);
 		assert_true(stats(k).meta_bytes >= FRAMES * sizeof(zero));
-		for (uint64_t n = 0x1080; n < 0x1090; n++)
-			assert_memory_equal(frame_entry(k, (struct kmm_pfn){ n }), &zero,
-					    sizeof(zero));
+		for (struct kmm_pfn at = { 0x1080 }; at.n < 0x1090; at.n++) {
+			assert_memory_equal(frame_entry(k, at), &zero, sizeof(zero));
+			assert_int_equal(frame_tag(k, at), 0);
+		}
 		stop(&m);
 	}
 }
@@ -100,7 +117,7 @@ static void frame_exhausted_gives_every_frame_once(void **state)
 
 		assert_int_equal(n, before);
 		assert_int_equal(stats(k).free_n, 0);
-		assert_int_equal(stats(k).largest_order, 0);
+		assert_int_equal(kmm_frame_largest_order(k), 0);
 		for (unsigned i = 0; i < n; i++) {
 			uint64_t at = pfn[i].n - 0x1003;
 
@@ -127,9 +144,9 @@ static void frame_alloc_bad_arguments_are_invalid(void **state)
 
 	(void)state;
 	assert_int_equal(kmm_frame_alloc(k, KMM_ORDER_MAX + 1, 0, &out), KMM_EINVAL);
-	assert_int_equal(kmm_frame_alloc(k, 0, 2, &out), KMM_EINVAL);
+	assert_int_equal(kmm_frame_alloc(k, 0, KMM_FRAME_ONLY, &out), KMM_EINVAL);
 	assert_int_equal(kmm_frame_alloc_batch(k, KMM_ORDER_MAX + 1, 0, 1, &out), 0);
-	assert_int_equal(kmm_frame_alloc_batch(k, 0, 2, 1, &out), 0);
+	assert_int_equal(kmm_frame_alloc_batch(k, 0, 0x20, 1, &out), 0);
 	assert_int_equal(out.n, 5);
 	stop(&m);
 }
@@ -167,7 +184,7 @@ static void frame_free_cached_is_double_free(void **state)
 
 	(void)state;
 	put(k, pfn, 0);
-	assert_int_equal(frame_kind_get(frame_entry(k, pfn)), FRAME_CACHED);
+	assert_int_equal(frame_tag(k, pfn), FRAME_NONE);
 	assert_int_equal(kmm_frame_free(k, pfn, 0), KMM_EDOUBLEFREE);
 	assert_int_equal(kmm_frame_free(k, pfn, 1), KMM_EDOUBLEFREE);
 	assert_int_equal(get(k, 0).n, pfn.n); /* the youngest comes first */
@@ -177,7 +194,7 @@ static void frame_free_cached_is_double_free(void **state)
 
 static void frame_free_of_owned_block_is_busy(void **state)
 {
-	static const enum frame_kind kinds[] = { FRAME_TABLE, FRAME_ANON, FRAME_SLAB, FRAME_LARGE };
+	static const enum frame_tag kinds[] = { FRAME_TABLE, FRAME_ANON, FRAME_SLAB, FRAME_LARGE };
 	struct threads_machine m;
 	struct kmm *k = start(&m, "veridian");
 
@@ -199,13 +216,16 @@ static void frame_free_of_referenced_block_is_busy(void **state)
 {
 	struct threads_machine m;
 	struct kmm *k = start(&m, "pagemill");
-	struct kmm_pfn pfn = get(k, 0);
+	struct kmm_pfn pfn;
 
 	(void)state;
+	assert_int_equal(frame_alloc_kind(k, 0, 0, FRAME_ANON, &pfn), KMM_OK);
 	frame_ref_get(k, pfn);
 	assert_int_equal(kmm_frame_free(k, pfn, 0), KMM_EBUSY);
-	atomic_store_relaxed(&frame_entry(k, pfn)->refs, 1u);
-	put(k, pfn, 0);
+	frame_ref_put(k, pfn);
+	assert_int_equal(kmm_frame_free(k, pfn, 0), KMM_EBUSY); /* another unit's still */
+	frame_ref_put(k, pfn);
+	assert_int_equal(kmm_frame_free(k, pfn, 0), KMM_EDOUBLEFREE);
 	stop(&m);
 }
 
@@ -235,10 +255,11 @@ static void frame_ref_put_last_one_frees(void **state)
 		frame_ref_put(k, other); /* not anonymous, not in the table: left alone */
 		frame_ref_put(k, outside);
 		assert_true(kmm_frame_is_allocated(k, other));
-		pfn = get(k, 0);
+		assert_int_equal(frame_alloc_kind(k, 0, 0, FRAME_ANON, &pfn), KMM_OK);
 		assert_int_equal(frame_entry(k, pfn)->index, 0);
+		assert_int_equal(frame_entry(k, pfn)->owner, 0);
 		assert_int_equal(kmm_frame_check(k), KMM_OK);
-		put(k, pfn, 0);
+		frame_ref_put(k, pfn);
 		put(k, other, 0);
 		assert_int_equal(stats(k).free_n, before);
 		stop(&m);
@@ -281,47 +302,53 @@ static void frame_is_allocated_knows_heads_and_tails(void **state)
 static void frame_stats_count_events(void **state)
 {
 	struct threads_machine m;
-	struct kmm *k = start(&m, "pagemill");
-	uint32_t batch = kmm_cpu_at(k, 0)->frame->batch;
+	struct kmm *k = start(&m, "pagemill+buddy");
 	struct kmm_frame_stats s, t;
 	struct kmm_pfn a, b;
+	uint32_t batch;
+	unsigned largest;
 
 	(void)state;
 	kmm_frame_drain(k);
 	s = stats(k);
+	largest = kmm_frame_largest_order(k);
+	batch = magazine(k, MAGAZINE_PINNED)->batch;
 	assert_int_equal(s.cached_n, 0);
 	a = get(k, 0);
-	b = get(k, 3);
+	b = get(k, 4);
 	t = stats(k);
 	assert_int_equal(t.alloc_n - s.alloc_n, 2);
 	assert_int_equal(t.refill_n - s.refill_n, 1);
-	assert_int_equal(t.lock_n - s.lock_n, 2);
+	assert_true(t.lock_n - s.lock_n >= 2);
 	assert_int_equal(t.cached_n, batch - 1);
-	assert_int_equal(s.free_n - t.free_n, 9);
+	assert_int_equal(s.free_n - t.free_n, 17);
 	put(k, a, 0);
-	put(k, b, 3);
-	assert_int_equal(stats(k).lock_n - t.lock_n, 1); /* the cached one took none */
+	assert_int_equal(stats(k).lock_n, t.lock_n); /* a cached one takes none */
+	put(k, b, 4);
+	assert_true(stats(k).lock_n > t.lock_n);
 	kmm_frame_drain(k);
 	t = stats(k);
 	assert_int_equal(t.free_calls_n - s.free_calls_n, 2);
 	assert_int_equal(t.drain_n - s.drain_n, 1);
 	assert_int_equal(t.free_n, s.free_n);
-	assert_int_equal(t.largest_order, s.largest_order);
+	assert_int_equal(kmm_frame_largest_order(k), largest);
 	stop(&m);
 }
 
 static void frame_cached_hit_takes_no_lock(void **state)
 {
 	struct threads_machine m;
-	struct kmm *k = start(&m, "pagemill");
+	struct kmm *k = start(&m, "pagemill+buddy");
 	uint64_t locks;
 
 	(void)state;
-	put(k, get(k, 0), 0);
-	locks = stats(k).lock_n;
-	for (unsigned i = 0; i < 1000; i++)
-		put(k, get(k, 0), 0);
-	assert_int_equal(stats(k).lock_n, locks);
+	for (unsigned order = 0; order <= 3; order++) {
+		put(k, get(k, order), order);
+		locks = stats(k).lock_n;
+		for (unsigned i = 0; i < 1000; i++)
+			put(k, get(k, order), order);
+		assert_int_equal(stats(k).lock_n, locks);
+	}
 	stop(&m);
 }
 
@@ -333,12 +360,12 @@ static void frame_cache_spills_at_capacity(void **state)
 	(void)state;
 	EACH_PRESET(p) {
 		struct kmm *k = start(&m, presets[p]);
-		uint32_t capacity = kmm_cpu_at(k, 0)->frame->capacity;
+		uint32_t capacity = magazine(k, MAGAZINE_PINNED)->max;
 		unsigned n = get_all(k, pfn);
 
 		for (unsigned i = 0; i < n; i++) {
 			put(k, pfn[i], 0);
-			assert_true(stats(k).cached_n <= capacity);
+			assert_true(magazine(k, MAGAZINE_PINNED)->n <= capacity);
 			assert_int_equal(stats(k).free_n, i + 1);
 		}
 		assert_int_equal(kmm_frame_check(k), KMM_OK);
@@ -355,7 +382,7 @@ static void frame_drain_empties_only_where_it_may(void **state)
 	(void)state;
 	EACH_PRESET(p) {
 		struct kmm *k = start(&m, presets[p]);
-		bool drains = kmm_preset_find(presets[p])->frame_cache_drains;
+		bool drains = preset_of(presets[p]).frame_cache_drains;
 		uint64_t cached;
 
 		put(k, get(k, 0), 0);
@@ -371,23 +398,21 @@ static void frame_large_block_calls_back_own_cache(void **state)
 	static const struct fixture_range block[] = { { 0x1000, FRAMES, KMM_MEM_USABLE } };
 	static struct kmm_pfn pfn[FRAMES];
 	struct threads_machine m;
-	unsigned order = 10, n;
-	struct kmm_pfn out;
 	struct kmm *k;
 
 	(void)state;
 	EACH_PRESET(p) {
-		const struct kmm_preset *preset = kmm_preset_find(presets[p]);
+		const struct kmm_preset preset = preset_of(presets[p]);
+
+		unsigned order, n;
 
 		k = fixture_start(&m, presets[p], 1, block, 1);
-		if (stats(k).free_n != FRAMES)
-			order = 9; /* others hold frames from the start */
+		order = kmm_frame_largest_order(k) - 1u;
+		assert_true(order >= 8); /* others hold frames from the start */
 		n = get_all(k, pfn);
 		put_all(k, pfn, n);
-		if (preset->frame_cache_drains || preset->frame_cache_n == 0)
+		if (preset.frame_cache_drains || preset.frame_cache_n == 0)
 			put(k, get(k, order), order);
-		else if (order == 10)
-			assert_int_equal(kmm_frame_alloc(k, order, 0, &out), KMM_ENOMEM);
 		stop(&m);
 	}
 }
@@ -481,46 +506,56 @@ static void frame_injected_failure_hits_the_kth(void **state)
 	}
 }
 
-static void frame_check_finds_planted_damage(void **state)
+static void frame_check_finds_planted_tags(void **state)
 {
 	struct threads_machine m;
 	struct kmm *k = start(&m, "pagemill");
-	struct frame_cpu *fc = kmm_cpu_at(k, 0)->frame;
-	struct kmm_pfn a = get(k, 2), b = get(k, 0), keep;
-	struct frame_entry *e = frame_entry(k, a);
+	struct kmm_pfn a = get(k, 2), inside = { a.n + 1 }, own;
 
 	(void)state;
-	e[1].kind = FRAME_TAIL; /* of itself, that is of nothing */
-	e[1].index = 0x7fffffff;
+	frame_tag_set(k, inside, FRAME_TAIL); /* of itself, that is of nothing */
+	frame_entry(k, inside)->index = 0x7fffffff;
 	assert_int_equal(kmm_frame_check(k), KMM_ECORRUPT);
-	e[1].kind = FRAME_USED;
+	frame_tag_set(k, inside, FRAME_USED);
 	assert_int_equal(kmm_frame_check(k), KMM_ECORRUPT);
-	e[1].kind = FRAME_NONE;
-	e[1].index = 0;
-	e->order = 1; /* half of it lost */
+	frame_tag_set(k, inside, FRAME_NONE);
+	frame_tag_set(k, a, FRAME_USED + 1); /* half of it lost */
 	assert_int_equal(kmm_frame_check(k), KMM_ECORRUPT);
-	e->order = 2;
-	e->refs = 0;
+	frame_tag_set(k, a, FRAME_NONE); /* leaked */
 	assert_int_equal(kmm_frame_check(k), KMM_ECORRUPT);
-	e->refs = 1;
-	e->kind = FRAME_NONE;
-	e->order = 0;
-	assert_int_equal(kmm_frame_check(k), KMM_ECORRUPT); /* leaked */
-	e->kind = FRAME_USED;
-	e->order = 2;
+	frame_tag_set(k, a, FRAME_USED + KMM_ORDER_MAX + 1); /* no such order */
+	assert_int_equal(kmm_frame_check(k), KMM_ECORRUPT);
+	frame_tag_set(k, a, FRAME_USED + 2);
 	assert_int_equal(kmm_frame_check(k), KMM_OK);
-	assert_true(fc->n >= 2);
-	keep = fc->slot[0];
-	fc->slot[0] = fc->slot[1]; /* one frame twice, one lost */
+	assert_int_equal(frame_alloc_kind(k, 0, 0, FRAME_ANON, &own), KMM_OK);
+	frame_entry(k, own)->refs = 0;
 	assert_int_equal(kmm_frame_check(k), KMM_ECORRUPT);
-	fc->slot[0] = b; /* a frame in use */
-	assert_int_equal(kmm_frame_check(k), KMM_ECORRUPT);
-	fc->slot[0] = keep;
-	fc->n--;
-	assert_int_equal(kmm_frame_check(k), KMM_ECORRUPT);
-	fc->n++;
+	frame_entry(k, own)->refs = 1;
 	assert_int_equal(kmm_frame_check(k), KMM_OK);
+	frame_ref_put(k, own);
 	put(k, a, 2);
+	stop(&m);
+}
+
+static void frame_check_finds_planted_caches(void **state)
+{
+	struct threads_machine m;
+	struct kmm *k = start(&m, "pagemill");
+	struct magazine *c = magazine(k, MAGAZINE_PINNED);
+	struct kmm_pfn b = get(k, 0), keep;
+
+	(void)state;
+	assert_true(c->n >= 2);
+	keep = c->slot[0];
+	c->slot[0] = c->slot[1]; /* one frame twice, one lost */
+	assert_int_equal(kmm_frame_check(k), KMM_ECORRUPT);
+	c->slot[0] = b; /* a frame in use */
+	assert_int_equal(kmm_frame_check(k), KMM_ECORRUPT);
+	c->slot[0] = keep;
+	c->n--;
+	assert_int_equal(kmm_frame_check(k), KMM_ECORRUPT);
+	c->n++;
+	assert_int_equal(kmm_frame_check(k), KMM_OK);
 	put(k, b, 0);
 	stop(&m);
 }
@@ -545,7 +580,8 @@ int main(void)
 		cmocka_unit_test(frame_batch_gives_what_there_is),
 		cmocka_unit_test(frame_batch_free_stops_at_first_bad),
 		cmocka_unit_test(frame_injected_failure_hits_the_kth),
-		cmocka_unit_test(frame_check_finds_planted_damage),
+		cmocka_unit_test(frame_check_finds_planted_tags),
+		cmocka_unit_test(frame_check_finds_planted_caches),
 	};
 
 	return cmocka_run_group_tests_name("frame", tests, NULL, NULL);

@@ -3,7 +3,7 @@
 #include "frame_fixture.h"
 
 #include "base/lock.h"
-#include "frame/state.h"
+#include "frame/cache.h"
 
 #define FRAMES 1024u
 #define STEPS 60000u
@@ -95,7 +95,7 @@ static void cpus_exhausted_without_interrupts_fails(void **state)
 
 	(void)state;
 	holder_start(&h, &m);
-	other = atomic_load_relaxed(&kmm_cpu_at(k, 1)->frame->n);
+	other = cache_cpu_frames_n(kmm_cpu_at(k, 1)->frame);
 	assert_true(other != 0);
 	kmm_frame_stats(k, &s);
 	was = kmm_port_irq_save(k);
@@ -204,6 +204,11 @@ static void cpus_random_work_loses_nothing(void **state)
 	run_pair("veridian", false);
 	run_pair("neo", false);
 	run_pair("pagemill", false);
+	run_pair("pagemill+buddy", false);
+	run_pair("pagemill+buddy-scan", false);
+	run_pair("pagemill+bitmap", false);
+	run_pair("pagemill+hybrid", false);
+	run_pair("pagemill+split", false);
 }
 
 static void cpus_drains_meet_without_deadlock(void **state)

@@ -121,7 +121,8 @@ static void memmap_bad_range_is_refused(void **state)
 	assert_int_equal(add(&m, 0x3000, 0x2000, KMM_MEM_RESERVED, "turned"), KMM_EINVAL);
 	assert_int_equal(add(&m, 0x1000, ~0ull, KMM_MEM_RESERVED, "wraps"), KMM_EINVAL);
 	assert_int_equal(add(&m, ~0ull - 5, ~0ull, KMM_MEM_USABLE, "wraps"), KMM_EINVAL);
-	assert_int_equal(add(&m, 0x1000, 0x2000, (enum kmm_mem_kind)3, "kind"), KMM_EINVAL);
+	assert_int_equal(add(&m, 0x1000, 0x2000, (enum kmm_mem_kind)(KMM_MEM_KERNEL + 1),
+			     "kind"), KMM_EINVAL);
 	assert_int_equal(m.n, 0);
 }
 
@@ -200,8 +201,9 @@ struct page {
 
 static void claim_pages(struct page *page, uint64_t start, uint64_t end, int kind, const char *name)
 {
-	uint64_t first = kind == KMM_MEM_USABLE ? (start + 4095) >> 12 : start >> 12;
-	uint64_t last = kind == KMM_MEM_USABLE ? end >> 12 : (end + 4095) >> 12;
+	bool memory = kind < KMM_MEM_RESERVED;
+	uint64_t first = memory ? (start + 4095) >> 12 : start >> 12;
+	uint64_t last = memory ? end >> 12 : (end + 4095) >> 12;
 
 	for (uint64_t i = first; i < last; i++)
 		if (page[i].kind < kind) {
@@ -250,7 +252,7 @@ static void memmap_random_ranges_match_page_map(void **state)
 			end = start + 1 + (seed >> 24) % (1ull << (4 + (seed >> 50) % 15));
 			if (end > PAGES << 12)
 				continue;
-			kind = (int)((seed >> 40) % 3);
+			kind = (int)((seed >> 40) % (KMM_MEM_KERNEL + 1));
 			name[0] = (char)('a' + (seed >> 44) % 3);
 			if (add(&m, start, end, (enum kmm_mem_kind)kind, name) == KMM_OK)
 				claim_pages(page, start, end, kind, name);

@@ -289,7 +289,7 @@ static void section_sim_interrupts_come_in_amid_operations(void **state)
 	(void)state;
 	for (uint16_t seed = 0; seed < SEEDS; seed++) {
 		open_and_perform(&s, "x86_64", "cpu c0",
-				 "together rows x0;cpu c0;frame-alloc @0 o3;interrupt;"
+				 "together rows x0;cpu c0;frame-alloc @0 o0;interrupt;"
 				 "frame-alloc @1 o0;interrupt;frame-free @1;object-alloc @0 b100;"
 				 "cpu c1;interrupt;object-alloc @1 b100;join", seed);
 		for (unsigned i = 0; i < section.n; i++) {

@@ -85,8 +85,10 @@ static const struct perform_ways ways = { way_access, way_touch, way_leave, way_
 static const char *threads_body_start(struct body **out, const struct body_options *o)
 {
 	uint64_t frames_n = o->frames_n ? o->frames_n : 4096;
+	struct kmm_preset preset;
 	struct threads_options to = {
-		.preset = kmm_preset_find(o->preset ? o->preset : "pagemill"),
+		.preset = kmm_preset_parse(o->preset ? o->preset : "pagemill", &preset) ?
+				  &preset : NULL,
 		.format = kmm_pt_format_find(o->format ? o->format : "x86_64"),
 		.bytes = frames_n * KMM_PAGE_BYTES, .base = BASE,
 		.cpus_n = o->cpus_n ? o->cpus_n : 2,
@@ -109,10 +111,12 @@ static const char *threads_body_start(struct body **out, const struct body_optio
 			error = "threads: no memory for the first address space";
 		}
 	}
-	if (error)
+	if (error) {
 		free(b);
-	else
+	} else {
+		b->p.memmap = &b->m.memmap;
 		*out = b;
+	}
 	return error;
 }
 

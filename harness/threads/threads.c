@@ -49,12 +49,13 @@ static const char *allocate(struct threads_machine *m, const struct threads_opti
 
 const char *threads_start(struct threads_machine *m, const struct threads_options *o)
 {
-	struct kmm_config c = { .preset = o->preset, .memmap = &m->memmap, .cpus_n = o->cpus_n,
+	struct kmm_config c = { .preset = &m->preset, .memmap = &m->memmap, .cpus_n = o->cpus_n,
 				.port = m, .format = o->format };
 	struct kmm_pa start = { o->base }, end = { o->base + o->bytes };
 	const char *error;
 
 	memset(m, 0, sizeof(*m));
+	m->preset = *o->preset;
 	if (!c.format)
 		c.format = &kmm_pt_format_x86_64;
 	if (kmm_memmap_add(&m->memmap, start, end, KMM_MEM_USABLE, "arena") != KMM_OK)
@@ -114,6 +115,13 @@ void threads_take_ipi(struct kmm *k)
 	__atomic_store_n((uint32_t *)threads_self.pending, 0, __ATOMIC_SEQ_CST);
 	kmm_ipi_handle(k);
 	threads_self.irq_off = was;
+}
+
+/// The same at the end of a stretch that was pinned only.
+void threads_take_ipi_unless_off(struct kmm *k)
+{
+	if (!threads_self.irq_off)
+		threads_take_ipi(k);
 }
 
 void kmm_port_cpu_bind(struct kmm *k, struct kmm_cpu *cpu)

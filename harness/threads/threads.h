@@ -18,6 +18,7 @@ struct threads_machine {
 	struct threads_port port;     /* first: what port/local.h sees */
 	struct kmm *kmm;
 	struct kmm_memmap memmap;
+	struct kmm_preset preset;
 	void *meta;
 	uint64_t meta_bytes;
 	unsigned cpus_n;

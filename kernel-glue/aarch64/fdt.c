@@ -1,5 +1,5 @@
-/// Reads the flattened device tree: memory, reservations, CPUs, PSCI, the interrupt
-/// controller, the console, and what the boot loader chose.
+/// Reads the flattened device tree: memory, reservations, CPUs, nodes and their distances,
+/// PSCI, the interrupt controller, the console, and what the boot loader chose.
 ///
 /// One pass over the structure block. A node's few interesting properties are
 /// remembered while it is open and judged when it closes, since properties come in
@@ -7,8 +7,9 @@
 /// a malformed tree is a panic, as nothing can be started without it.
 ///
 /// Limits: depth 8; addresses and sizes of at most 64 bits; 8 CPUs, the boot CPU
-/// first, further ones ignored.
-/// Sources: Devicetree Specification v0.4, chapters 2, 3 and 5.
+/// first, further ones ignored. Nodes beyond KMM_NODES_MAX count as node 0.
+/// Sources: Devicetree Specification v0.4, chapters 2, 3 and 5; Linux
+/// Documentation/devicetree/bindings/numa.txt.
 #include "platform.h"
 
 #define FDT_MAGIC 0xd00dfeedu
@@ -33,7 +34,7 @@ struct property {
 struct node {
 	const char *name;
 	uint32_t address_cells, size_cells; /* of its children */
-	struct property reg, compatible, status, method;
+	struct property reg, compatible, status, method, numa, distances;
 };
 
 struct reader {
@@ -111,6 +112,36 @@ static void map_add(struct boot_info *b, uint64_t start, uint64_t end, enum kmm_
 		glue_panic("memory map: %s %lx-%lx: %s", name, start, end, kmm_error_text(e));
 }
 
+/* ---- memory nodes and CPUs, and which are near each other ---- */
+
+/// The numa-node-id of a device tree node, 0 if it has none that is known.
+static uint8_t numa_node(struct kmm_topology *t, const struct node *n)
+{
+	uint32_t id = n->numa.data != NULL && n->numa.bytes == 4 ? be32(n->numa.data) : 0;
+
+	if (n->numa.data == NULL || id >= KMM_NODES_MAX)
+		return 0;
+	if (t->nodes_n <= id)
+		t->nodes_n = id + 1;
+	return (uint8_t)id;
+}
+
+/// Triples: from, to, distance. What is said of one direction holds for the other, unless
+/// that is said too.
+static void distance_map(struct kmm_topology *t, const struct property *p)
+{
+	for (uint32_t at = 0; p->data != NULL && at + 12u <= p->bytes; at += 12u) {
+		uint32_t from = be32(p->data + at), to = be32(p->data + at + 4u);
+		uint8_t distance = (uint8_t)be32(p->data + at + 8u);
+
+		if (from >= KMM_NODES_MAX || to >= KMM_NODES_MAX)
+			continue;
+		t->distance[from][to] = distance;
+		if (t->distance[to][from] == 0)
+			t->distance[to][from] = distance;
+	}
+}
+
 /* ---- nodes ---- */
 
 /// The i-th (address, size) of a node's reg. Returns false past the last.
@@ -129,10 +160,17 @@ static bool reg_entry(const struct node *parent, const struct node *n, unsigned 
 
 static void memory_node(struct reader *r, const struct node *parent, const struct node *n)
 {
+	struct kmm_topology *t = &r->b->topology;
+	uint8_t node = numa_node(t, n);
 	uint64_t start, bytes;
 
 	for (unsigned i = 0; reg_entry(parent, n, i, &start, &bytes); i++) {
 		map_add(r->b, start, start + bytes, KMM_MEM_USABLE, "ram");
+		if (t->ranges_n < KMM_NODE_RANGES_MAX) {
+			t->range[t->ranges_n].start.a = start;
+			t->range[t->ranges_n].end.a = start + bytes;
+			t->range[t->ranges_n++].node = node;
+		}
 		if (platform.ram_n == PLATFORM_RAM_MAX)
 			glue_panic("device tree: more than %u memory ranges", PLATFORM_RAM_MAX);
 		platform.ram[platform.ram_n].start = start;
@@ -149,10 +187,12 @@ static void cpu_node(struct reader *r, const struct node *parent, const struct n
 	if (!reg_entry(parent, n, 0, &id, &unused))
 		return;
 	__asm__("mrs %0, mpidr_el1" : "=r"(boot));
-	if (id == (boot & MPIDR_AFFINITY))
-		return; /* has its place already */
-	if (b->cpus_n < GLUE_CPUS_MAX)
+	if (id == (boot & MPIDR_AFFINITY)) { /* has its place already */
+		b->topology.cpu_node[0] = numa_node(&b->topology, n);
+	} else if (b->cpus_n < GLUE_CPUS_MAX) {
+		b->topology.cpu_node[b->cpus_n] = numa_node(&b->topology, n);
 		b->cpu_hw_id[b->cpus_n++] = id;
+	}
 }
 
 static void controller_node(const struct node *parent, const struct node *n)
@@ -176,6 +216,8 @@ static void node_done(struct reader *r)
 		memory_node(r, parent, n);
 	else if (r->depth == 3 && named(parent, "cpus") && named(n, "cpu"))
 		cpu_node(r, parent, n);
+	else if (lists(&n->compatible, "numa-distance-map-v1"))
+		distance_map(&r->b->topology, &n->distances);
 	else if (r->depth == 3 && named(parent, "reserved-memory"))
 		for (unsigned i = 0; reg_entry(parent, n, i, &start, &bytes); i++)
 			map_add(r->b, start, start + bytes, KMM_MEM_RESERVED, n->name);
@@ -219,6 +261,10 @@ static void property_note(struct reader *r, const char *name, const struct prope
 		n->status = *p;
 	else if (equal(name, "method"))
 		n->method = *p;
+	else if (equal(name, "numa-node-id"))
+		n->numa = *p;
+	else if (equal(name, "distance-matrix"))
+		n->distances = *p;
 	else if (equal(name, "#address-cells") && p->bytes == 4)
 		n->address_cells = be32(p->data);
 	else if (equal(name, "#size-cells") && p->bytes == 4)

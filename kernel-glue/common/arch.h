@@ -22,6 +22,7 @@ struct kmm_space;
 /// What the boot loader handed over, copied out of reclaimable memory.
 struct boot_info {
 	struct kmm_memmap memmap; /* firmware's map; kernel image and initrd are marked */
+	struct kmm_topology topology; /* nodes_n = 0: firmware tells of none */
 	char command[512];
 	const void *initrd; /* direct map; NULL if none */
 	uint64_t initrd_bytes;

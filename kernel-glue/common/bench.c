@@ -4,6 +4,7 @@
 #include "sched.h"
 
 #define PAIRS 10000u
+#define BATCH 64u
 #define PT_ROUNDS 1000u
 #define SHOOTDOWN_ROUNDS 200u
 #define PT_VA 0x4000000000ull
@@ -43,6 +44,106 @@ static void bench_frames(const char *name, unsigned order)
 	start = arch_cycles();
 	frame_pairs(order, PAIRS);
 	figure(name, "insn", arch_cycles() - start, PAIRS);
+}
+
+/// Past the CPU's caches: a named zone asks the policy, and a free by batch answers it.
+/// The zone is that of a frame given without asking.
+static unsigned policy_flags(void)
+{
+	struct kmm_zone_info z = { .kind = KMM_ZONE_NORMAL };
+	struct kmm_pfn pfn;
+
+	must(kmm_frame_alloc(glue_kmm, 0, 0, &pfn), "frame");
+	for (unsigned i = 0; kmm_zone_info(glue_kmm, i, &z) == KMM_OK; i++)
+		if (pfn.n >= z.base.n && pfn.n < z.end.n)
+			break;
+	must(kmm_frame_free(glue_kmm, pfn, 0), "frame");
+	return KMM_FRAME_ZONE(z.kind);
+}
+
+static void policy_pairs(unsigned order, unsigned flags, unsigned n)
+{
+	struct kmm_pfn pfn;
+
+	for (unsigned i = 0; i < n; i++) {
+		must(kmm_frame_alloc(glue_kmm, order, flags, &pfn), "frame");
+		must(kmm_frame_free_batch(glue_kmm, order, 1, &pfn, NULL), "frame");
+	}
+}
+
+static void bench_policy(const char *name, unsigned order)
+{
+	unsigned flags = policy_flags();
+	uint64_t start;
+
+	policy_pairs(order, flags, 16);
+	start = arch_cycles();
+	policy_pairs(order, flags, PAIRS);
+	figure(name, "insn", arch_cycles() - start, PAIRS);
+}
+
+static void batches(unsigned n)
+{
+	static struct kmm_pfn pfn[BATCH];
+
+	for (unsigned i = 0; i < n; i++) {
+		if (kmm_frame_alloc_batch(glue_kmm, 0, 0, BATCH, pfn) != BATCH)
+			glue_panic("bench: batch: out of memory");
+		must(kmm_frame_free_batch(glue_kmm, 0, BATCH, pfn, NULL), "batch");
+	}
+}
+
+/// Alloc and free of one frame in batches of 64.
+static void bench_batch(void)
+{
+	uint64_t start;
+
+	batches(4);
+	start = arch_cycles();
+	batches(PAIRS / BATCH);
+	figure("frame.batch64.o0", "insn", arch_cycles() - start, PAIRS / BATCH * BATCH);
+}
+
+static void zeroed_pairs(unsigned n)
+{
+	struct kmm_pfn pfn;
+
+	for (unsigned i = 0; i < n; i++) {
+		must(kmm_frame_alloc(glue_kmm, 0, KMM_FRAME_ZERO, &pfn), "frame");
+		must(kmm_frame_free_zeroed(glue_kmm, pfn, 0), "frame");
+	}
+}
+
+/// Of frames that are known to be zero.
+static void bench_zeroed(void)
+{
+	uint64_t start;
+
+	zeroed_pairs(16);
+	start = arch_cycles();
+	zeroed_pairs(PAIRS);
+	figure("frame.zeroed.o0", "insn", arch_cycles() - start, PAIRS);
+}
+
+static void ranges(unsigned n)
+{
+	const struct kmm_frame_request r = { .n = 100, .align_n = 4 };
+	struct kmm_pfn pfn;
+
+	for (unsigned i = 0; i < n; i++) {
+		must(kmm_frame_alloc_range(glue_kmm, &r, &pfn), "range");
+		must(kmm_frame_free_range(glue_kmm, pfn, r.n), "range");
+	}
+}
+
+static void bench_ranges(void)
+{
+	uint64_t start;
+
+	ranges(4);
+	start = arch_cycles();
+	ranges(PT_ROUNDS);
+	figure("frame.range.n100", "insn", arch_cycles() - start, PT_ROUNDS);
 }
 
 static void cache_pairs(struct kmm_cache *c, unsigned n)
@@ -213,6 +314,11 @@ int bench_run(void)
 {
 	bench_frames("frame.repeat.o0", 0);
 	bench_frames("frame.repeat.o9", 9);
+	bench_policy("frame.policy.o0", 0);
+	bench_policy("frame.policy.o9", 9);
+	bench_batch();
+	bench_zeroed();
+	bench_ranges();
 	bench_cache();
 	bench_kmalloc();
 	bench_tables();

@@ -43,6 +43,16 @@ const char *command_word(const char *key, char *out, size_t bytes);
 uint64_t command_number(const char *key, uint64_t otherwise);
 bool text_equal(const char *a, const char *b);
 
+/* ---- memory.c ---- */
+/// Starts kmm on b's memory map, which becomes what kmm was given, and prints it.
+void memory_up(struct boot_info *b);
+/// What preset= says, "pagemill" without it.
+const char *memory_preset_text(void);
+/// What kmm was told of nodes; NULL: there is one.
+const struct kmm_topology *memory_topology(void);
+/// Statistics as they were before kmm had frames.
+extern struct kmm_frame_stats glue_first_stats;
+
 /* ---- panic.c ---- */
 /// Prints "@end STATUS" and stops the machine.
 _Noreturn void glue_end(int status);
@@ -52,5 +62,6 @@ int trace_run(void);
 int user_run(void);
 int bench_run(void);
 int stress_run(void);
+int verdicts_run(void); /* a part of run=stress */
 
 #endif

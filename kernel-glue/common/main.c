@@ -15,72 +15,7 @@ uint64_t glue_online;
 static char stacks[GLUE_CPUS_MAX - 1][STACK_BYTES] __attribute__((aligned(16)));
 static char main_stack[STACK_BYTES] __attribute__((aligned(16)));
 static struct thread main_thread_block;
-static char run[16], preset_name[16];
-
-static void fail_boot(const char *what, enum kmm_error e)
-{
-	glue_panic("%s: %s", what, kmm_error_text(e));
-}
-
-/// Leaves at most n usable frames; what is beyond them becomes reserved.
-static void limit_frames(struct kmm_memmap *m, uint64_t frames)
-{
-	struct kmm_memmap before = *m;
-	uint64_t left = frames << KMM_PAGE_LG2;
-
-	for (unsigned i = 0; i < before.n; i++) {
-		struct kmm_mem_range *r = &before.range[i];
-		uint64_t bytes = r->end.a - r->start.a;
-		struct kmm_pa from = { r->start.a + left };
-		enum kmm_error e;
-
-		if (r->kind != KMM_MEM_USABLE)
-			continue;
-		if (bytes <= left) {
-			left -= bytes;
-			continue;
-		}
-		left = 0;
-		e = kmm_memmap_add(m, from, r->end, KMM_MEM_RESERVED, "not used");
-		if (e != KMM_OK)
-			fail_boot("frames=", e);
-	}
-}
-
-static void *carve_metadata(struct boot_info *b, const struct kmm_config *c)
-{
-	struct kmm_pa below = { ~0ull }, pa;
-	uint64_t bytes = kmm_meta_bytes(c);
-	enum kmm_error e = kmm_memmap_carve(&b->memmap, bytes, below, "kmm", &pa);
-	char *at = (char *)(pa.a + GLUE_DIRECT_MAP);
-
-	if (bytes == 0 || e != KMM_OK)
-		fail_boot("no room for kmm's metadata", e);
-	for (uint64_t i = 0; i < bytes; i += KMM_PAGE_BYTES)
-		arch_zero_page(at + i);
-	return at;
-}
-
-static void memory_up(struct boot_info *b)
-{
-	struct kmm_config c = { .preset = kmm_preset_find(preset_name), .memmap = &b->memmap,
-				.format = GLUE_FORMAT, .cpus_n = b->cpus_n,
-				.kernel_root = arch_kernel_root() };
-	uint64_t frames = command_number("frames", 0);
-	struct kmm *k;
-	enum kmm_error e;
-	void *meta;
-
-	if (!c.preset)
-		glue_panic("no preset is named %s", preset_name);
-	meta = carve_metadata(b, &c);
-	if (frames)
-		limit_frames(&b->memmap, frames);
-	e = kmm_init(&c, meta, &k);
-	if (e != KMM_OK)
-		fail_boot("kmm_init", e);
-	glue_kmm = k;
-}
+static char run[16];
 
 static void cpus_up(struct boot_info *b)
 {
@@ -159,9 +94,6 @@ _Noreturn void glue_main(struct boot_info *b)
 	glue_boot = b;
 	sched_init_cpu(__builtin_frame_address(0));
 	command_word("run", run, sizeof(run));
-	command_word("preset", preset_name, sizeof(preset_name));
-	if (!preset_name[0])
-		__builtin_memcpy(preset_name, "pagemill", sizeof("pagemill"));
 	if (command_number("cpus", b->cpus_n) < b->cpus_n)
 		b->cpus_n = (unsigned)command_number("cpus", b->cpus_n);
 	if (b->cpus_n == 0)
@@ -171,7 +103,7 @@ _Noreturn void glue_main(struct boot_info *b)
 	cpus_up(b);
 	kmm_frame_stats(glue_kmm, &s);
 	glue_print("@boot " GLUE_ARCH_NAME " cpus=%u frames=%llu preset=%s\n", b->cpus_n,
-		   (unsigned long long)s.managed_n, preset_name);
+		   (unsigned long long)s.managed_n, memory_preset_text());
 	main_thread_block.stack_top = main_stack + sizeof(main_stack);
 	thread_start(&main_thread_block, 0, main_thread, NULL);
 	sched_idle();

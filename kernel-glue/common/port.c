@@ -2,9 +2,11 @@
 #include "glue.h"
 #include "port/port.h"
 
+/// The first that kmm_init does with a CPU: frames don't exist yet.
 void kmm_port_cpu_bind(struct kmm *k, struct kmm_cpu *cpu)
 {
-	(void)k;
+	if (!glue_kmm)
+		kmm_frame_stats(k, &glue_first_stats);
 	arch_set_cpu(arch_cpu_id(), cpu);
 }
 

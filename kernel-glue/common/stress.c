@@ -1,9 +1,10 @@
 /// run=stress: storms of frames and of objects on all CPUs at once. Every block is
 /// stamped by its owner and looked at before it is freed; a part of them is handed
 /// to whichever CPU comes next, so that frees are remote. A block that two owners
-/// hold, or that anybody wrote into, shows as a damaged stamp.
+/// hold, or that anybody wrote into, shows as a damaged stamp. After them the verdict
+/// programs run.
 #include "ops/ops.h"
-#include "sched.h"
+#include "crew.h"
 
 #define HELD 64u
 #define SHARED 64u
@@ -30,10 +31,8 @@ struct storm {
 static struct block shared[SHARED]; /* shared_lock */
 static struct spin shared_lock;
 static const struct storm *storm;   /* constant while workers run */
-static unsigned running;            /* atomic */
 static uint32_t damaged, refused;   /* atomic */
 static struct block held[GLUE_CPUS_MAX][HELD];
-static struct thread workers[GLUE_CPUS_MAX];
 
 static bool frame_make(struct block *b, uint64_t random)
 {
@@ -106,11 +105,11 @@ static uint64_t next_random(uint64_t *state)
 	return *state;
 }
 
-static void work(void *arg)
+static void work(void *ctx, unsigned cpu)
 {
-	unsigned cpu = (unsigned)(uintptr_t)arg;
 	uint64_t state = 88172645463325252ull + cpu;
 
+	(void)ctx;
 	for (unsigned i = 0; i < storm->rounds; i++) {
 		uint64_t random = next_random(&state);
 		struct block *b = &held[cpu][random >> 32 & (HELD - 1)];
@@ -124,28 +123,15 @@ static void work(void *arg)
 	}
 	for (unsigned i = 0; i < HELD; i++)
 		drop(&held[cpu][i]);
-	__atomic_fetch_sub(&running, 1u, __ATOMIC_RELEASE);
 }
 
 static int run_storm(const struct storm *s)
 {
-	unsigned n = glue_boot->cpus_n;
 	bool ok;
 
 	storm = s;
 	damaged = refused = 0;
-	__atomic_store_n(&running, n, __ATOMIC_RELEASE);
-	for (unsigned i = 0; i < n; i++) {
-		while (__atomic_load_n(&workers[i].on_cpu, __ATOMIC_ACQUIRE))
-			sched_yield(); /* the last storm's worker is just leaving */
-		if (thread_stack_new(&workers[i]) != KMM_OK)
-			glue_panic("no stack for a stress thread");
-		thread_start(&workers[i], i, work, (void *)(uintptr_t)i);
-	}
-	while (__atomic_load_n(&running, __ATOMIC_ACQUIRE)) {
-		arch_relax();
-		sched_yield();
-	}
+	crew_run(work, NULL);
 	for (unsigned i = 0; i < SHARED; i++)
 		drop(&shared[i]);
 	ok = damaged == 0 && kmm_check(glue_kmm) == KMM_OK;
@@ -164,8 +150,5 @@ int stress_run(void)
 
 	for (unsigned i = 0; i < sizeof(storms) / sizeof(*storms); i++)
 		status |= run_storm(&storms[i]);
-	for (unsigned i = 0; i < glue_boot->cpus_n; i++)
-		while (__atomic_load_n(&workers[i].on_cpu, __ATOMIC_ACQUIRE))
-			sched_yield();
-	return status;
+	return status | verdicts_run();
 }

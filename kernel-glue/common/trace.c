@@ -95,6 +95,12 @@ static enum op_result perform_kernel(const struct op *op, const struct ops_names
 	}
 }
 
+static bool performed(unsigned code)
+{
+	return code == OP_FRAME_ALLOC || code == OP_FRAME_FREE || code == OP_OBJECT_ALLOC ||
+	       code == OP_OBJECT_FREE || code == OP_DRAIN;
+}
+
 /* ---- the walk ---- */
 
 struct walk {
@@ -187,6 +193,8 @@ static const char *open_trace(struct walk *w)
 			return "it injects failures, which kernels don't";
 		if (w->op[i].code == OP_TOGETHER)
 			return "it has concurrent sections, which kernels don't play";
+		if (ops_table[w->op[i].code].side == OP_KERNEL && !performed(w->op[i].code))
+			return "it has operations on frames that kernels don't play";
 	}
 	return NULL;
 }

@@ -25,6 +25,7 @@
 
 #define atomic_load_relaxed(p) KMM_ATOMIC_LOAD(p, __ATOMIC_RELAXED)
 #define atomic_load_acquire(p) KMM_ATOMIC_LOAD(p, __ATOMIC_ACQUIRE)
+#define atomic_load_seq_cst(p) KMM_ATOMIC_LOAD(p, __ATOMIC_SEQ_CST)
 #define atomic_store_relaxed(p, v) KMM_ATOMIC_STORE(p, v, __ATOMIC_RELAXED)
 #define atomic_store_release(p, v) KMM_ATOMIC_STORE(p, v, __ATOMIC_RELEASE)
 #define atomic_add_relaxed(p, v) KMM_ATOMIC_FETCH(add, p, v, __ATOMIC_RELAXED)

@@ -21,6 +21,9 @@ static inline unsigned bits_highest(uint64_t x)
 /// Number of set bits (SWAR: popcount without hardware help is a libgcc call).
 static inline unsigned bits_count(uint64_t x)
 {
+#ifdef __POPCNT__
+	return (unsigned)__builtin_popcountll(x);
+#endif
 	x -= (x >> 1) & 0x5555555555555555ull;
 	x = (x & 0x3333333333333333ull) + ((x >> 2) & 0x3333333333333333ull);
 	x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0full;

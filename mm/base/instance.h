@@ -47,6 +47,8 @@ struct kmm {
 	unsigned cpus_n;
 	struct kmm_cpu *cpus; /* [cpus_n] */
 
+	uintptr_t tags;            /* address of the tag of frame 0 (frame/entry.h), if that
+	                              were in the table */
 	struct frame_entry *entry; /* frame table; index = pfn - entry_base */
 	uint64_t entry_base, entry_end;
 
@@ -87,12 +89,18 @@ static inline uint64_t meta_add(uint64_t total, uint64_t bytes, uint64_t align)
 	return bits_align_up(total, align) + bytes;
 }
 
+/// Has any CPU a failure armed? Hot paths ask this first.
+static inline bool fail_armed(const struct kmm *k)
+{
+	return KMM_CONFIG_FAIL && counter_read(&k->fail_armed_n) != 0;
+}
+
 /// Should this attempt fail by injection?
 static inline bool fail_now(struct kmm *k, enum kmm_fail_class c)
 {
 #if KMM_CONFIG_FAIL
 	bool fail_count_down(struct kmm *k, enum kmm_fail_class c);
-	return counter_read(&k->fail_armed_n) != 0 && fail_count_down(k, c);
+	return fail_armed(k) && fail_count_down(k, c);
 #else
 	(void)k;
 	(void)c;

@@ -6,12 +6,14 @@
 
 #define LOCK_RANKS(X)                                                        \
 	X(LOCK_DRAIN, "frame: one drain at a time")                          \
+	X(LOCK_PLUG, "frame: ranges that come and go")                       \
 	X(LOCK_SPACES, "vm: list of spaces")                                 \
 	X(LOCK_SPACE, "vm: regions and tables of one space")                 \
 	X(LOCK_SPACE_CHILD, "vm: the space that a fork is making")           \
 	X(LOCK_CACHES, "object: list of caches")                             \
 	X(LOCK_CACHE, "object: slabs of one cache")                          \
 	X(LOCK_SHOOTDOWN, "pt: the one shootdown under way")                 \
+	X(LOCK_RESERVE, "frame: the emergency reserve")                      \
 	X(LOCK_ZONE, "frame: one policy's state")
 
 enum lock_rank {

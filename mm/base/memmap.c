@@ -115,7 +115,7 @@ enum kmm_error kmm_memmap_add(struct kmm_memmap *m, struct kmm_pa start, struct 
 			      enum kmm_mem_kind kind, const char *name)
 {
 	struct plan p;
-	bool shrink = kind == KMM_MEM_USABLE;
+	bool shrink = kind < KMM_MEM_RESERVED; /* memory: whole pages only */
 	uint64_t s = shrink ? bits_align_up(start.a, KMM_PAGE_BYTES) :
 			      bits_align_down(start.a, KMM_PAGE_BYTES);
 	uint64_t e = shrink ? bits_align_down(end.a, KMM_PAGE_BYTES) :

@@ -1,427 +1,431 @@
-/// Bitmap policy: one bit a frame, set = free.
+/// Bitmap policy: one bit a frame, set = free, without a lock.
 ///
-/// Bit i of word w is frame (word0 + w) * 64 + i, so that a word begins at a
-/// multiple of 64 frames whatever the span's base, and alignment inside the map
-/// is alignment in physical memory. Bits of frames that were never handed over
-/// (holes, the edges of the first and last word) are clear for ever.
+/// The map. Bit i of word w is frame (word0 + w) * 64 + i, so that a word begins at a
+/// multiple of 64 frames whatever the span's base, and alignment inside the map is
+/// alignment in physical memory. Bits of frames that were never handed over (holes, the
+/// edges of the first and last word) are clear for ever. There is nothing else that
+/// says what is free: no count, no list, no tag.
 ///
-/// Single frames are the lowest set bits, found by counting trailing zeros.
-/// Blocks up to order 6 lie within a word: folding the word onto itself leaves a
-/// bit where a whole aligned run begins. Larger blocks are runs of whole words.
-/// The search begins at `hint`, below which nothing is free, or always at the
-/// first word (first fit, as the simple systems do it; its claim of one frame is
-/// O(frames in use)).
+/// Taking and giving. Who clears a set bit owns the frame; an owner alone sets it again.
+///   - Single frames leave a word at a time: a load that finds something, then one
+///     exchange when all 64 are welcome, else one CAS that leaves the rest.
+///   - A block up to order 6 lies within a word. Folding the word onto itself leaves a
+///     bit where a whole aligned run begins; one CAS takes as many runs as are wanted.
+///   - A larger block is a run of whole words, each taken by CAS from all ones to zero.
+///     If one isn't all ones any more, those taken are put back.
+///   - Frames come back by one `or` a word; neighbours in a batch share it.
+///
+/// Groups. Pinned blocks are looked for from the hint `low` upwards, movable ones from
+/// `high` downwards. They meet only when memory is full, so that what lies at the top
+/// can be freed or moved away as whole 2 MiB blocks. Every search goes round the whole
+/// map once before it gives up, wherever it began.
 ///
 /// Invariants
-///   I1  a set bit is a frame that was handed over and is free: its entry has the
-///       kind FRAME_NONE;
-///   I2  no bit of an allocated or cached block is set;
-///   I3  free_n is the number of set bits;
-///   I4  all words below `hint` are zero.
+///   I1  a set bit is a frame that was handed over and is free: it lies in the span and
+///       its tag is FRAME_NONE, perhaps with FRAME_ZEROED;
+///   I2  no bit of a frame outside (allocated, cached, isolated) is set;
+///   I3  low and high are below words_n, or there are no words.
 ///
-/// Locking: `lock` (LOCK_ZONE) guards all of struct bitmap. Words are stored
-/// atomically, since largest_order reads them without the lock.
+/// I3 is all that hints promise, and it suffices: since a search goes round, a wrong
+/// hint makes it longer and hides nothing. What keeps them useful is that a searcher
+/// moves its hint to where it stopped, past words that it left empty, and that a release
+/// moves each back to its word if that lies beyond it. Both are a load and a store, not
+/// one step: of two CPUs that write at once one prevails. So frames may lie behind a hint
+/// until a search comes round to them, or a release behind them takes the hint along.
 ///
-/// Failure: a claim that finds too few blocks returns fewer and has changed
-/// nothing else.
+/// Memory order. A claim's CAS or exchange acquires, a release's `or` releases: what an
+/// owner did to a frame and its tag comes before what the next one does. Others change
+/// the same word between the two, but by read-modify-write alone, and those carry a
+/// release on (C11 5.1.2.4, release sequences). Loads that look for candidates are
+/// relaxed: whatever they show, the CAS decides. Hints carry nothing but themselves.
 ///
-/// Limits: a block above order 0 costs O(words) to find, with interrupts off.
+/// Progress. A CAS fails only because another CPU's step on that word succeeded.
+///
+/// Failure: a claim that finds too few blocks returns fewer. It finds all that are free
+/// when nothing else runs. Otherwise it may miss what was put back behind it, and words
+/// that another CPU has taken for a large block and is about to put back.
+///
+/// Limits: a block above order 0 costs O(words) to find in the worst case, and so does
+/// the certainty that there is none, with interrupts off.
 ///
 /// Sources: Warren, Hacker's Delight 6-2 (first string of 1-bits of a length).
-#include "base/lock.h"
-#include "frame/entry.h"
-#include "frame/policy.h"
+#include "frame/bitmap.h"
 
-#define WORD_LG2 6u
-#define WORD_BITS (1u << WORD_LG2)
-#define WORD_FULL (~0ull)
-
-struct bitmap {
-	struct lock lock;
-	uint64_t base, end; /* frames; constant */
-	uint64_t word0;     /* number of the first word, base / 64; constant */
-	uint64_t words_n;   /* constant */
-	bool first_fit;     /* hint stays 0; constant */
-	uint64_t hint;      /* I4; lock */
-	uint64_t free_n;    /* lock; read without it */
-	uint64_t lock_n;    /* lock; read without it */
-	uint64_t word[];    /* lock; read without it */
+struct bitmap_free {
+	struct bitmap map;
+	/* On a line of its own, as it is written often. */
+	uint64_t hint[FRAME_GROUPS_N] __attribute__((aligned(64))); /* atomic; low, high */
 };
 
-/// Bits at the multiples of 2^order, order 0..6.
-static const uint64_t aligned_bits[WORD_LG2 + 1u] = {
-	0xffffffffffffffffull, 0x5555555555555555ull, 0x1111111111111111ull,
-	0x0101010101010101ull, 0x0001000100010001ull, 0x0000000100000001ull,
-	0x0000000000000001ull,
-};
-
-static uint64_t bitmap_meta_bytes(uint64_t n)
+static uint64_t free_meta_bytes(uint64_t n, unsigned cpus_n)
 {
-	/* One word more than n / 64 rounded up: the base may cut a word. */
-	return sizeof(struct bitmap) + ((n >> WORD_LG2) + 2u) * sizeof(uint64_t);
+	(void)cpus_n;
+	return sizeof(struct bitmap_free) + bitmap_word_bytes(n);
 }
 
-static void *bitmap_init(struct kmm *k, void *meta, uint64_t base, uint64_t n)
+static void *free_init(struct kmm *k, void *meta, uint64_t base, uint64_t n)
 {
-	struct bitmap *b = meta;
+	struct bitmap_free *f = meta;
 
 	(void)k;
-	lock_init(&b->lock, LOCK_ZONE);
-	b->base = base;
-	b->end = base + n;
-	b->word0 = base >> WORD_LG2;
-	b->words_n = ((b->end + WORD_BITS - 1u) >> WORD_LG2) - b->word0;
-	return b;
+	bitmap_begin(&f->map, (uint64_t *)(void *)(f + 1), base, n);
+	f->hint[FRAME_GROUP_MOVABLE] = f->map.words_n == 0 ? 0 : f->map.words_n - 1u;
+	return f;
 }
 
-static void *bitmap_init_first_fit(struct kmm *k, void *meta, uint64_t base, uint64_t n)
+/// Makes frames of a word free.
+static void word_put(struct kmm *k, struct bitmap *b, uint64_t w, uint64_t bits)
 {
-	struct bitmap *b = bitmap_init(k, meta, base, n);
+	uint64_t was = atomic_or_acq_rel(&b->word[w], bits);
 
-	b->first_fit = true;
-	return b;
+	KMM_ASSERT(k, (was & bits) == 0, "bitmap I2");
+	(void)k;
+	(void)was;
 }
 
-/// Where one word of the map meets a range of frames.
-struct piece {
-	uint64_t word; /* index into the map */
-	uint64_t mask;
-	uint64_t n;    /* frames of the range in it */
-};
-
-static struct piece piece_at(const struct bitmap *b, uint64_t pfn, uint64_t n)
+/// Frames are free in words [lowest, highest]: no hint stays past them.
+static void hints_reach(struct bitmap_free *f, uint64_t lowest, uint64_t highest)
 {
-	unsigned bit = (unsigned)(pfn & (WORD_BITS - 1u));
-	struct piece p = { (pfn >> WORD_LG2) - b->word0, 0, WORD_BITS - bit };
-
-	if (p.n > n)
-		p.n = n;
-	p.mask = bits_mask((unsigned)p.n) << bit;
-	return p;
+	if (lowest < atomic_load_relaxed(&f->hint[FRAME_GROUP_PINNED]))
+		atomic_store_relaxed(&f->hint[FRAME_GROUP_PINNED], lowest);
+	if (highest > atomic_load_relaxed(&f->hint[FRAME_GROUP_MOVABLE]))
+		atomic_store_relaxed(&f->hint[FRAME_GROUP_MOVABLE], highest);
 }
 
-/// Sets the bits of a range of frames that must all be clear.
-static void set_range_locked(struct kmm *k, struct bitmap *b, uint64_t pfn, uint64_t n)
+static void range_put(struct kmm *k, struct bitmap_free *f, uint64_t pfn, uint64_t n)
 {
-	uint64_t first = (pfn >> WORD_LG2) - b->word0;
+	struct bitmap *b = &f->map;
+	uint64_t lowest = (pfn >> BITMAP_WORD_LG2) - b->word0, highest = lowest;
 
 	while (n != 0) {
-		struct piece p = piece_at(b, pfn, n);
-		uint64_t *word = &b->word[p.word];
+		struct bitmap_piece p = bitmap_piece(b, pfn, n);
 
-		KMM_ASSERT(k, (*word & p.mask) == 0, "bitmap I2");
-		atomic_store_relaxed(word, *word | p.mask);
+		word_put(k, b, p.word, p.mask);
+		highest = p.word;
 		pfn += p.n;
 		n -= p.n;
 	}
-	if (!b->first_fit && first < b->hint)
-		b->hint = first;
+	hints_reach(f, lowest, highest);
 }
 
-/// The same for an aligned block inside one word, which most are.
-static void set_run_locked(struct kmm *k, struct bitmap *b, uint64_t pfn, unsigned order)
+static void free_add_range(struct kmm *k, void *state, struct kmm_pfn pfn, uint64_t n)
 {
-	uint64_t w = (pfn >> WORD_LG2) - b->word0;
-	uint64_t mask = bits_mask(1u << order) << (pfn & (WORD_BITS - 1u));
+	struct bitmap_free *f = state;
 
-	KMM_ASSERT(k, (b->word[w] & mask) == 0, "bitmap I2");
-	atomic_store_relaxed(&b->word[w], b->word[w] | mask);
-	if (!b->first_fit && w < b->hint)
-		b->hint = w;
+	KMM_ASSERT(k, pfn.n >= f->map.base && pfn.n + n <= f->map.end, "a range inside the span");
+	if (n != 0)
+		range_put(k, f, pfn.n, n);
 }
 
-static unsigned long bitmap_lock(struct kmm *k, struct bitmap *b)
+/// The next of n places, on the group's way round.
+static inline uint64_t way_next(uint64_t i, uint64_t n, enum frame_group group)
 {
-	unsigned long was = lock_acquire(k, &b->lock);
-
-	counter_add(&b->lock_n, 1u);
-	return was;
+	if (group == FRAME_GROUP_MOVABLE)
+		return (i == 0 ? n : i) - 1u;
+	return i + 1u == n ? 0 : i + 1u;
 }
 
-static void bitmap_add_range(struct kmm *k, void *state, struct kmm_pfn pfn, uint64_t n)
+/// Takes up to n frames of a word. Returns: their bits
+static uint64_t word_take(uint64_t *word, unsigned n)
 {
-	struct bitmap *b = state;
-	unsigned long was = bitmap_lock(k, b);
+	uint64_t x = atomic_load_relaxed(word), take;
 
-	KMM_ASSERT(k, pfn.n >= b->base && pfn.n + n <= b->end, "a range inside the span");
-	set_range_locked(k, b, pfn.n, n);
-	counter_add(&b->free_n, n);
-	lock_release(k, &b->lock, was);
-}
-
-static struct kmm_pfn pfn_at(const struct bitmap *b, uint64_t word, unsigned bit)
-{
-	struct kmm_pfn pfn = { ((b->word0 + word) << WORD_LG2) + bit };
-
-	return pfn;
-}
-
-/// Bits of x at which an aligned run of 2^order set bits begins. order <= 6
-static uint64_t runs_in(uint64_t x, unsigned order)
-{
-	for (unsigned have = 1; have < 1u << order; have <<= 1)
-		x &= x >> have;
-	return x & aligned_bits[order];
+	if (x == 0)
+		return 0; /* the common step of a search: the line stays shared */
+	if (n >= BITMAP_WORD_BITS)
+		return atomic_exchange_acq_rel(word, 0u);
+	do
+		take = bitmap_lowest(x, n);
+	while (take != 0 && !atomic_cas_acq_rel(word, &x, x & ~take));
+	return take;
 }
 
 /// Takes single frames.
-static unsigned claim_frames_locked(struct bitmap *b, unsigned n, struct kmm_pfn *out)
+static unsigned claim_frames(struct bitmap_free *f, enum frame_group group, unsigned n,
+			     struct kmm_pfn *out)
 {
-	uint64_t w = b->hint;
+	struct bitmap *b = &f->map;
+	uint64_t start = atomic_load_relaxed(&f->hint[group]), w = start;
 	unsigned got = 0;
 
-	for (; w < b->words_n; w++) {
-		uint64_t x = b->word[w];
+	for (uint64_t left = b->words_n; left != 0; left--) {
+		uint64_t bits = word_take(&b->word[w], n - got);
 
-		if (x == 0)
-			continue;
-		for (; x != 0 && got < n; x &= x - 1u)
-			out[got++] = pfn_at(b, w, bits_lowest(x));
-		atomic_store_relaxed(&b->word[w], x);
+		for (; bits != 0; bits &= bits - 1u)
+			out[got++] = bitmap_pfn(b, w, bits_lowest(bits));
 		if (got == n)
 			break;
+		w = way_next(w, b->words_n, group);
 	}
-	if (!b->first_fit)
-		b->hint = w; /* I4: every word passed is empty now */
+	if (w != start)
+		atomic_store_relaxed(&f->hint[group], w);
 	return got;
 }
 
-/// Takes blocks that fit into a word. 1 <= order <= 6
-static unsigned claim_runs_locked(struct bitmap *b, unsigned order, unsigned n,
-				  struct kmm_pfn *out)
+/// Takes up to n runs of 2^order frames of a word. Returns: where they begin
+static uint64_t word_take_runs(uint64_t *word, unsigned order, unsigned n)
 {
-	uint64_t run = bits_mask(1u << order);
+	uint64_t run = bits_mask(1u << order), x = atomic_load_relaxed(word), starts;
+
+	if (n > BITMAP_WORD_BITS)
+		n = BITMAP_WORD_BITS;
+	do {
+		starts = bitmap_runs(x, order);
+		if (starts == 0)
+			return 0;
+		starts = bitmap_lowest(starts, n);
+		/* Runs don't overlap, so the product has one addend a bit: no carry. */
+	} while (!atomic_cas_acq_rel(word, &x, x & ~(starts * run)));
+	return starts;
+}
+
+/// Takes blocks that fit into a word. The hint stays: what is passed isn't empty.
+/// 1 <= order <= 6
+static unsigned claim_runs(struct bitmap_free *f, unsigned order, enum frame_group group,
+			   unsigned n, struct kmm_pfn *out)
+{
+	struct bitmap *b = &f->map;
+	uint64_t w = atomic_load_relaxed(&f->hint[group]);
 	unsigned got = 0;
 
-	for (uint64_t w = b->hint; w < b->words_n && got < n; w++) {
-		uint64_t x = b->word[w];
-		uint64_t starts = runs_in(x, order);
+	for (uint64_t left = b->words_n; left != 0 && got < n; left--) {
+		uint64_t starts = word_take_runs(&b->word[w], order, n - got);
 
-		if (starts == 0)
-			continue;
-		for (; starts != 0 && got < n; starts &= starts - 1u) {
-			unsigned bit = bits_lowest(starts);
-
-			out[got++] = pfn_at(b, w, bit);
-			x &= ~(run << bit);
-		}
-		atomic_store_relaxed(&b->word[w], x);
+		for (; starts != 0; starts &= starts - 1u)
+			out[got++] = bitmap_pfn(b, w, bits_lowest(starts));
+		w = way_next(w, b->words_n, group);
 	}
 	return got;
 }
 
-static bool words_full(const struct bitmap *b, uint64_t w, uint64_t n)
+/// Takes n whole words, or none.
+static bool words_take(struct kmm *k, struct bitmap *b, uint64_t w, uint64_t n)
 {
-	for (uint64_t i = 0; i < n; i++)
-		if (atomic_load_relaxed(&b->word[w + i]) != WORD_FULL)
-			return false;
+	/* Most places fail here, and nobody is disturbed by a word that comes and goes. */
+	if (!bitmap_words_full(b, w, n))
+		return false;
+	for (uint64_t i = 0; i < n; i++) {
+		uint64_t full = BITMAP_FULL;
+
+		if (atomic_cas_acq_rel(&b->word[w + i], &full, 0u))
+			continue;
+		while (i-- != 0)
+			word_put(k, b, w + i, BITMAP_FULL);
+		return false;
+	}
 	return true;
 }
 
-/// The first index >= w where a run of words_n words may begin.
-static uint64_t words_align(const struct bitmap *b, uint64_t w, uint64_t words_n)
-{
-	return bits_align_up(b->word0 + w, words_n) - b->word0;
-}
-
 /// Takes blocks of whole words. order > 6
-static unsigned claim_words_locked(struct bitmap *b, unsigned order, unsigned n,
-				   struct kmm_pfn *out)
+static unsigned claim_words(struct kmm *k, struct bitmap_free *f, unsigned order,
+			    enum frame_group group, unsigned n, struct kmm_pfn *out)
 {
-	uint64_t run = 1ull << (order - WORD_LG2);
+	struct bitmap *b = &f->map;
+	struct bitmap_places p = bitmap_places(b, order);
+	uint64_t hint = atomic_load_relaxed(&f->hint[group]), i = 0;
 	unsigned got = 0;
 
-	for (uint64_t w = words_align(b, b->hint, run); w + run <= b->words_n && got < n;
-	     w += run) {
-		if (!words_full(b, w, run))
-			continue;
-		for (uint64_t i = 0; i < run; i++)
-			atomic_store_relaxed(&b->word[w + i], 0u);
-		out[got++] = pfn_at(b, w, 0);
+	if (hint > p.first)
+		i = (hint - p.first) >> p.lg2;
+	if (i >= p.n)
+		i = p.n == 0 ? 0 : p.n - 1u;
+	for (uint64_t left = p.n; left != 0 && got < n; left--) {
+		uint64_t w = p.first + (i << p.lg2);
+
+		if (words_take(k, b, w, 1ull << p.lg2))
+			out[got++] = bitmap_pfn(b, w, 0);
+		i = way_next(i, p.n, group);
 	}
 	return got;
 }
 
-static unsigned bitmap_claim(struct kmm *k, void *state, unsigned order, unsigned n,
-			     struct kmm_pfn *out)
+static unsigned free_claim(struct kmm *k, void *state, unsigned order, enum frame_group group,
+			   unsigned n, struct kmm_pfn *out)
 {
-	struct bitmap *b = state;
-	unsigned long was = bitmap_lock(k, b);
-	unsigned got = 0;
+	struct bitmap_free *f = state;
 
-	if (b->free_n >> order == 0)
-		got = 0; /* a full map is answered without a scan */
-	else if (order == 0)
-		got = claim_frames_locked(b, n, out);
-	else if (order <= WORD_LG2)
-		got = claim_runs_locked(b, order, n, out);
-	else
-		got = claim_words_locked(b, order, n, out);
-	counter_add(&b->free_n, 0u - ((uint64_t)got << order));
-	lock_release(k, &b->lock, was);
-	return got;
+	KMM_ASSERT(k, f->map.words_n == 0 ||
+			   atomic_load_relaxed(&f->hint[group]) < f->map.words_n, "bitmap I3");
+	if (order == 0)
+		return claim_frames(f, group, n, out);
+	if (order <= BITMAP_WORD_LG2)
+		return claim_runs(f, order, group, n, out);
+	return claim_words(k, f, order, group, n, out);
 }
 
-static void bitmap_release(struct kmm *k, void *state, unsigned order, unsigned n,
-			   const struct kmm_pfn *in)
+/// Blocks that fit into a word. order <= 6
+static void release_runs(struct kmm *k, struct bitmap_free *f, unsigned order, unsigned n,
+			 const struct kmm_pfn *in)
 {
-	struct bitmap *b = state;
-	unsigned long was = bitmap_lock(k, b);
+	struct bitmap *b = &f->map;
+	uint64_t run = bits_mask(1u << order), lowest = BITMAP_FULL, highest = 0;
 
+	for (unsigned i = 0; i < n;) {
+		uint64_t w = (in[i].n >> BITMAP_WORD_LG2) - b->word0, bits = 0;
+
+		for (; i < n && (in[i].n >> BITMAP_WORD_LG2) - b->word0 == w; i++) {
+			uint64_t more = run << (in[i].n & (BITMAP_WORD_BITS - 1u));
+
+			bitmap_require_block(k, b, in[i], order);
+			KMM_ASSERT(k, (bits & more) == 0, "a block comes back once");
+			bits |= more;
+		}
+		word_put(k, b, w, bits);
+		lowest = w < lowest ? w : lowest;
+		highest = w > highest ? w : highest;
+	}
+	if (n != 0)
+		hints_reach(f, lowest, highest);
+}
+
+static void free_release(struct kmm *k, void *state, unsigned order, unsigned n,
+			 const struct kmm_pfn *in)
+{
+	struct bitmap_free *f = state;
+
+	if (order <= BITMAP_WORD_LG2) {
+		release_runs(k, f, order, n, in);
+		return;
+	}
 	for (unsigned i = 0; i < n; i++) {
-		KMM_ASSERT(k, bits_aligned(in[i].n, 1ull << order), "a block is aligned");
-		KMM_ASSERT(k, in[i].n >= b->base && in[i].n + (1ull << order) <= b->end,
-			   "a block of this span");
-		if (order <= WORD_LG2)
-			set_run_locked(k, b, in[i].n, order);
-		else
-			set_range_locked(k, b, in[i].n, 1ull << order);
+		bitmap_require_block(k, &f->map, in[i], order);
+		range_put(k, f, in[i].n, 1ull << order);
 	}
-	counter_add(&b->free_n, (uint64_t)n << order);
-	lock_release(k, &b->lock, was);
 }
 
-static uint64_t bitmap_free_n(const void *state)
+static uint64_t free_claim_range(struct kmm *k, void *state, struct kmm_pfn pfn, uint64_t n)
 {
-	const struct bitmap *b = state;
+	struct bitmap_free *f = state;
+	struct bitmap *b = &f->map;
+	uint64_t at = pfn.n, end = pfn.n + n, taken = 0;
 
-	return counter_read(&b->free_n);
-}
+	KMM_ASSERT(k, at >= b->base && end <= b->end, "a range inside the span");
+	while (at < end) {
+		struct bitmap_piece p = bitmap_piece(b, at, end - at);
+		uint64_t bits = 0;
 
-static uint64_t bitmap_lock_n(const void *state)
-{
-	const struct bitmap *b = state;
-
-	return counter_read(&b->lock_n);
-}
-
-/// Largest order + 1 of a run inside one word, at most 7.
-static unsigned largest_in_word(uint64_t x)
-{
-	unsigned order = 0;
-
-	while (order <= WORD_LG2 && runs_in(x, order) != 0)
-		order++;
-	return order;
-}
-
-/// Is there a free block of this order > 6?
-static bool words_have(const struct bitmap *b, unsigned order)
-{
-	uint64_t run = 1ull << (order - WORD_LG2);
-
-	for (uint64_t w = words_align(b, 0, run); w + run <= b->words_n; w += run)
-		if (words_full(b, w, run))
-			return true;
-	return false;
-}
-
-static unsigned bitmap_largest_order(const void *state)
-{
-	const struct bitmap *b = state;
-	unsigned best = 0;
-
-	for (uint64_t w = 0; w < b->words_n && best <= WORD_LG2; w++) {
-		unsigned here = largest_in_word(atomic_load_relaxed(&b->word[w]));
-
-		best = here > best ? here : best;
+		if (atomic_load_relaxed(&b->word[p.word]) & p.mask)
+			bits = atomic_and_acq_rel(&b->word[p.word], ~p.mask) & p.mask;
+		bitmap_tag(k, b, p.word, bits, FRAME_ISOLATED);
+		taken += bits_count(bits);
+		at += p.n;
 	}
-	/* A block of an order holds one of the order below: stop at the first gap. */
-	while (best > WORD_LG2 && best <= KMM_ORDER_MAX && words_have(b, best))
-		best++;
-	return best;
+	return taken;
 }
 
-/// I1: what the entries of a word's set bits say. I3, I4 by the way.
-static enum kmm_error check_word_locked(struct kmm *k, const struct bitmap *b, uint64_t w)
+static uint64_t free_lock_n(const void *state)
 {
-	if (b->word[w] != 0 && w < b->hint)
-		return frame_broken(k, "bitmap I4: free below the hint", pfn_at(b, w, 0).n);
+	(void)state;
+	return 0;
+}
+
+/// The first frame in [at, to) whose bit is set (or clear, if `flip` is all ones).
+/// Returns: `to` if there is none
+static uint64_t next_bit(const struct bitmap *b, uint64_t at, uint64_t to, uint64_t flip)
+{
+	while (at < to) {
+		struct bitmap_piece p = bitmap_piece(b, at, to - at);
+		uint64_t x = (atomic_load_relaxed(&b->word[p.word]) ^ flip) & p.mask;
+
+		if (x != 0)
+			return bitmap_pfn(b, p.word, bits_lowest(x)).n;
+		at += p.n;
+	}
+	return to;
+}
+
+bool bitmap_next_run(struct kmm *k, const void *state, uint64_t from, uint64_t to,
+		     struct frame_run *run)
+{
+	const struct bitmap *b = state;
+
+	(void)k;
+	from = from < b->base ? b->base : from;
+	to = to > b->end ? b->end : to;
+	if (from >= to)
+		return false;
+	run->pfn = next_bit(b, from, to, 0);
+	/* A bit may change between the two looks; the run is one frame then. */
+	run->n = run->pfn < to ? next_bit(b, run->pfn + 1u, to, BITMAP_FULL) - run->pfn : 0;
+	return run->n != 0;
+}
+
+/// I1: what the tags of a word's set bits say.
+static enum kmm_error check_word(struct kmm *k, const struct bitmap *b, uint64_t w)
+{
 	for (uint64_t x = b->word[w]; x != 0; x &= x - 1u) {
-		struct kmm_pfn pfn = pfn_at(b, w, bits_lowest(x));
-		const struct frame_entry *e;
+		struct kmm_pfn pfn = bitmap_pfn(b, w, bits_lowest(x));
 
 		if (pfn.n < b->base || pfn.n >= b->end)
 			return frame_broken(k, "bitmap I1: bit outside the span", pfn.n);
-		e = frame_entry(k, pfn);
-		if (frame_kind_get(e) != FRAME_NONE || e->order != 0)
+		if (frame_kind(k, pfn) != FRAME_NONE)
 			return frame_broken(k, "bitmap I1: free frame is marked", pfn.n);
 	}
 	return KMM_OK;
 }
 
-/// I2 for the block that an entry heads. *n = frames to step over
-static enum kmm_error check_head_locked(struct kmm *k, const struct bitmap *b, uint64_t pfn,
-					uint64_t *n)
+/// Frames that a tag speaks for. Returns: 0 if it can't be
+static uint64_t tagged_n(struct kmm *k, struct kmm_pfn pfn)
 {
-	struct kmm_pfn head = { pfn };
-	const struct frame_entry *e = frame_entry(k, head);
-	enum frame_kind kind = frame_kind_get(e);
+	uint8_t tag = frame_tag(k, pfn);
+	enum frame_tag kind = frame_tag_kind(tag);
+	unsigned order = tag & FRAME_TAG_ORDER;
+
+	if (!frame_kind_allocated(kind))
+		return 1;
+	if (kind == FRAME_RUN)
+		return frame_entry(k, pfn)->index;
+	if (kind < FRAME_USED)
+		order = frame_entry(k, pfn)->order;
+	return order > KMM_ORDER_MAX ? 0 : 1ull << order;
+}
+
+/// I2 for what a tag speaks for. *n = frames to step over
+static enum kmm_error check_tag(struct kmm *k, const struct bitmap *b, struct kmm_pfn pfn,
+				uint64_t *n)
+{
+	uint64_t end, at;
 
 	*n = 1;
-	if (kind != FRAME_CACHED && !frame_kind_allocated(kind))
+	if (frame_kind(k, pfn) == FRAME_NONE)
 		return KMM_OK;
-	if (e->order > KMM_ORDER_MAX || pfn + (1ull << e->order) > b->end)
-		return frame_broken(k, "bitmap I2: block leaves the span", pfn);
-	*n = 1ull << e->order;
-	for (uint64_t at = pfn; at < pfn + *n;) {
-		struct piece p = piece_at(b, at, pfn + *n - at);
-
-		if (b->word[p.word] & p.mask)
-			return frame_broken(k, "bitmap I2: block in use has free bits", at);
-		at += p.n;
-	}
-	return KMM_OK;
+	*n = tagged_n(k, pfn);
+	end = pfn.n + *n;
+	if (frame_kind(k, pfn) == FRAME_RUN && *n != 0 && end > b->end)
+		end = b->end; /* a range may go on in another part of its zone (split.c) */
+	if (*n == 0 || end > b->end)
+		return frame_broken(k, "bitmap I2: block leaves the span", pfn.n);
+	at = next_bit(b, pfn.n, end, 0);
+	return at == end ? KMM_OK :
+			   frame_broken(k, "bitmap I2: block in use has free bits", at);
 }
 
-static enum kmm_error check_locked(struct kmm *k, const struct bitmap *b)
+enum kmm_error bitmap_check(struct kmm *k, void *state, uint64_t *free_n)
 {
+	const struct bitmap *b = state;
 	enum kmm_error e = KMM_OK;
-	uint64_t n = 0, step;
+	struct kmm_pfn pfn = { b->base };
+	uint64_t step;
 
+	*free_n = 0;
 	for (uint64_t w = 0; w < b->words_n && e == KMM_OK; w++) {
-		e = check_word_locked(k, b, w);
-		n += bits_count(b->word[w]);
+		e = check_word(k, b, w);
+		*free_n += bits_count(b->word[w]);
 	}
-	if (e == KMM_OK && n != b->free_n)
-		return frame_broken(k, "bitmap I3: free count", b->base);
-	for (uint64_t pfn = b->base; pfn < b->end && e == KMM_OK; pfn += step)
-		e = check_head_locked(k, b, pfn, &step);
-	return e;
-}
-
-static enum kmm_error bitmap_check(struct kmm *k, void *state)
-{
-	struct bitmap *b = state;
-	unsigned long was = lock_acquire(k, &b->lock);
-	enum kmm_error e = check_locked(k, b);
-
-	lock_release(k, &b->lock, was);
+	for (; pfn.n < b->end && e == KMM_OK; pfn.n += step)
+		e = check_tag(k, b, pfn, &step);
 	return e;
 }
 
 const struct frame_policy frame_policy_bitmap = {
 	.name = "bitmap",
-	.meta_bytes = bitmap_meta_bytes,
-	.init = bitmap_init,
-	.add_range = bitmap_add_range,
-	.claim = bitmap_claim,
-	.release = bitmap_release,
-	.free_n = bitmap_free_n,
-	.largest_order = bitmap_largest_order,
-	.lock_n = bitmap_lock_n,
-	.check = bitmap_check,
-};
-
-const struct frame_policy frame_policy_bitmap_first_fit = {
-	.name = "bitmap-first-fit",
-	.meta_bytes = bitmap_meta_bytes,
-	.init = bitmap_init_first_fit,
-	.add_range = bitmap_add_range,
-	.claim = bitmap_claim,
-	.release = bitmap_release,
-	.free_n = bitmap_free_n,
-	.largest_order = bitmap_largest_order,
-	.lock_n = bitmap_lock_n,
+	.meta_bytes = free_meta_bytes,
+	.init = free_init,
+	.add_range = free_add_range,
+	.claim = free_claim,
+	.release = free_release,
+	.next_run = bitmap_next_run,
+	.claim_range = free_claim_range,
+	.lock_n = free_lock_n,
 	.check = bitmap_check,
 };

@@ -1,61 +1,74 @@
-/// Buddy policy: free blocks of 2^order frames in one list an order.
+/// Buddy policy: free blocks of 2^order frames in lists by order, a lock an order.
 ///
-/// A block of order o begins at a frame number that is a multiple of 2^o. Its
-/// buddy, the other half of the block twice as large, differs in bit o alone.
-/// A claim takes the smallest block that suffices and gives the rest back in the
-/// largest blocks it holds; a release joins free buddies at once, as far up as it
-/// goes. There is no memory but the frame table: the head's entry of a free
-/// block carries its order and the list links (entry index + 1, 0 = none), so
-/// taking a block from the middle of a list is O(1).
+/// Blocks. A block of order o begins at a frame number that is a multiple of 2^o. Its
+/// buddy, the other half of the block twice as large, differs in bit o alone. The span
+/// may begin and end anywhere: buddies outside of it are never looked at. Holes are
+/// frames that were never handed over: no free block is headed there, so they are never
+/// joined. All there is of a free block is its head's tag, FRAME_FREE + order, and its
+/// head's entry, which has the list's links (entry index + 1, 0 = none) and, in `flags`,
+/// which list. So joining looks at one byte, and leaving the middle of a list is O(1).
 ///
-/// Buddies are found relative to `origin`, the span's base rounded down to the
-/// largest block's size. A span may therefore begin and end anywhere: buddies
-/// outside of it are never looked at, and a block is aligned in physical memory
-/// too. Holes are frames that were never handed over: their entries are zero,
-/// hence not free, hence never joined.
+/// Groups. Below 2 MiB each order has a list a group. A byte a 2 MiB block ('group') says
+/// which group it serves, and so to which list its frees go. Whole 2 MiB blocks and larger
+/// ones serve nobody and stand in list 0; who breaks one up sets its byte. A claim goes
+/// through its group's blocks from the smallest that suffices, then through the whole
+/// ones, then takes the largest of the other group. Then it may take the 2 MiB block over,
+/// byte and free blocks: always for pinned frames, which spoil it anyway, for movable
+/// ones if half of it is free. The byte is a preference that may be read late or change
+/// at any time; where a block stands is what its entry says.
+///
+/// Batches. A claim takes all the blocks of an order that it needs in one lock hold, and
+/// cuts them up outside; 64 frames from one larger block cost little more than one. A
+/// release joins neighbours in the batch before it takes a lock, then goes from order to
+/// order with all that is left, a lock hold each.
 ///
 /// Invariants
-///   I1  an entry in [base, end) has the kind FRAME_FREE exactly if it is in the
-///       list of its order;
-///   I2  a free block is aligned to its size from origin, inside [base, end), and
-///       all its entries but the first have the kind FRAME_NONE and order 0;
-///   I3  no free block's buddy is free with the same order (below the largest);
-///   I4  bit o of `orders` is set exactly if list o has a block;
-///   I5  free_n is the sum of the lists' frames.
+///   I1  a tag in the span is FRAME_FREE + o exactly if the frame heads a block in a list
+///       of order o, the one that its entry's flags name (0 from 2 MiB on);
+///   I2  a listed block is aligned to its size, inside the span, and its tags but the
+///       first are FRAME_NONE;
+///   I3  no listed block's buddy is listed with the same order (below the largest);
+///   I4  has[o] has bit g set exactly if list g of order o isn't empty;
+///   I5  whole[i] counts the blocks in list 0 of order 9 + i.
 ///
-/// Locking: `lock` (LOCK_ZONE) guards all of struct buddy and every entry of
-/// kind FRAME_FREE. The kind of a neighbour is read while its owner, on another
-/// CPU and without the lock, may change it; but only lock holders change it to
-/// or from FRAME_FREE, so the answer to 'is it free' can't be stale.
+/// Locking: order o's `lock` (LOCK_ZONE, one held at a time) guards its lists, has[o] and
+/// the entries of the blocks in them. A block that moves between orders is in transit: in
+/// no list, its tags FRAME_NONE, known to its CPU alone. Claims on other CPUs may miss it.
 ///
-/// Failure: a claim that finds too few blocks returns fewer and has changed
-/// nothing else. Releasing what isn't the caller's breaks the contract; the frame
-/// unit checks entries first.
+/// Why a look at a neighbour's tag is exact under lock o, although another CPU may own
+/// the neighbour and write its tag at that moment: the question is only whether it is
+/// FRAME_FREE + o. That value is written, and overwritten, under lock o alone. If it stands
+/// there, whoever put it released the lock before we took it, and nobody can take it away
+/// now. If not, whatever else is stored meanwhile (an owner's tag, the free tag of another
+/// order under another lock) is another value too; and one of an earlier life can't
+/// come back, since the store that ended it happened before our look, through the lock.
 ///
-/// Limits: 2^32 - 2 frames a table (32-bit links); n release calls under one lock
-/// hold cost O(n * orders) with interrupts off.
+/// Why I3 holds when nothing is in transit: a block gets into list o in one place only
+/// (put_order), and looks for its buddy in the same lock hold. Of two buddies in list
+/// o one came second, and would have found the other there: lists are left under lock o
+/// too. regroup moves a block between lists of one order in one hold.
 ///
-/// Sources: Knuth, TAOCP 1, 2.5 (buddy system); Knowlton, CACM 8/10 (1965).
-#include "base/lock.h"
-#include "frame/entry.h"
-#include "frame/policy.h"
+/// has[] is read without the lock to skip empty lists; a claim that found too few goes
+/// round again with read-modify-writes, which see the last store whatever its age (C11
+/// 7.17.3). So it fails only if each list was empty when it was asked.
+///
+/// Failure: a claim that finds too few blocks returns fewer. Releasing what isn't the
+/// caller's breaks the contract; the frame unit checks tags first.
+///
+/// Limits: 2^32 - 2 frames a table (32-bit links); a lock is held for up to BATCH list
+/// operations, or as many as a claim has blocks, with interrupts off.
+///
+/// Sources: Knuth, TAOCP 1, 2.5 (buddy system); Knowlton, CACM 8/10 (1965); Linux's
+/// page allocator for groups (mobility) and for who takes a block over.
+#include "frame/buddy.h"
 
-#define ORDERS_N (KMM_ORDER_MAX + 1u)
+#define BATCH 64u /* blocks released at once */
 
-struct buddy {
-	struct lock lock;
-	uint64_t base, end;      /* constant */
-	uint64_t origin;         /* constant */
-	uint64_t free_n;         /* lock; read without it */
-	uint64_t lock_n;         /* lock; read without it */
-	uint32_t orders;         /* I4; lock; read without it */
-	uint32_t head[ORDERS_N]; /* entry index + 1; lock */
-};
-
-static uint64_t buddy_meta_bytes(uint64_t n)
+static uint64_t buddy_meta_bytes(uint64_t n, unsigned cpus_n)
 {
-	(void)n;
-	return sizeof(struct buddy);
+	(void)cpus_n;
+	/* One more than n / 512 rounded up: the base may cut a 2 MiB block. */
+	return sizeof(struct buddy) + (n >> BUDDY_WHOLE) + 2u;
 }
 
 static void *buddy_init(struct kmm *k, void *meta, uint64_t base, uint64_t n)
@@ -63,268 +76,197 @@ static void *buddy_init(struct kmm *k, void *meta, uint64_t base, uint64_t n)
 	struct buddy *b = meta;
 
 	(void)k;
-	lock_init(&b->lock, LOCK_ZONE);
-	b->base = base;
-	b->end = base + n;
-	b->origin = bits_align_down(base, 1ull << KMM_ORDER_MAX);
+	b->span = (struct buddy_span){ base, base + n };
+	b->group0 = base >> BUDDY_WHOLE;
+	for (unsigned o = 0; o < BUDDY_ORDERS_N; o++)
+		lock_init(&b->order[o].lock, LOCK_ZONE);
 	return b;
 }
 
-static struct frame_entry *entry_of(struct kmm *k, uint64_t pfn)
+/// Lists those of n blocks that have this order, or joins them with their buddies.
+/// Returns: how many are left in code[]; *all = their codes, or'ed
+static unsigned put_order(struct kmm *k, struct buddy *b, unsigned order, uint64_t *code,
+			  unsigned n, uint64_t *all)
 {
-	return &k->entry[pfn - k->entry_base];
-}
+	unsigned long was = buddy_lock(k, b, order);
+	unsigned left = 0;
 
-/// Puts a block at the front of its list.
-static void list_push_locked(struct kmm *k, struct buddy *b, uint64_t pfn, unsigned order)
-{
-	struct frame_entry *e = entry_of(k, pfn);
-	uint32_t link = (uint32_t)(pfn - k->entry_base) + 1u;
+	*all = 0;
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t c = code[i], pfn = buddy_code_pfn(c), other = pfn ^ 1ull << order;
 
-	e->prev = 0;
-	e->next = b->head[order];
-	if (e->next != 0)
-		k->entry[e->next - 1u].prev = link;
-	else
-		atomic_store_relaxed(&b->orders, b->orders | 1u << order);
-	b->head[order] = link;
-	e->order = (uint8_t)order;
-	frame_kind_set(e, FRAME_FREE);
-}
-
-/// Takes a block out of its list, wherever it stands.
-static void list_take_locked(struct kmm *k, struct buddy *b, struct frame_entry *e)
-{
-	unsigned order = e->order;
-
-	if (e->prev != 0)
-		k->entry[e->prev - 1u].next = e->next;
-	else
-		b->head[order] = e->next;
-	if (e->next != 0)
-		k->entry[e->next - 1u].prev = e->prev;
-	if (b->head[order] == 0)
-		atomic_store_relaxed(&b->orders, b->orders & ~(1u << order));
-	e->prev = 0;
-	e->next = 0;
-	e->order = 0; /* I2: it may become the inside of a larger block */
-	frame_kind_set(e, FRAME_NONE);
-}
-
-/// Is [pfn, pfn + 2^order) one free block of this instance?
-static bool block_free_locked(struct kmm *k, const struct buddy *b, uint64_t pfn, unsigned order)
-{
-	const struct frame_entry *e;
-
-	if (pfn < b->base || pfn + (1ull << order) > b->end)
-		return false;
-	e = entry_of(k, pfn);
-	return frame_kind_get(e) == FRAME_FREE && e->order == order;
-}
-
-/// Adds a free block, joined with its buddies (I3).
-static void put_block_locked(struct kmm *k, struct buddy *b, uint64_t pfn, unsigned order)
-{
-	for (; order < KMM_ORDER_MAX; order++) {
-		uint64_t size = 1ull << order;
-		uint64_t other = b->origin + ((pfn - b->origin) ^ size);
-
-		if (!block_free_locked(k, b, other, order))
-			break;
-		list_take_locked(k, b, entry_of(k, other));
-		pfn = other < pfn ? other : pfn;
+		if (buddy_code_order(c) == order) {
+			if (order == KMM_ORDER_MAX || !buddy_listed_locked(k, b, other, order)) {
+				buddy_insert_locked(k, b, pfn, order, buddy_list_of(b, pfn, order));
+				continue;
+			}
+			buddy_remove_locked(k, b, other, order);
+			c = buddy_codes_joined(c, buddy_code(other, order));
+		}
+		code[left++] = c;
+		*all |= c;
 	}
-	list_push_locked(k, b, pfn, order);
+	buddy_unlock(k, b, order, was);
+	return left;
 }
 
-/// Adds n free frames in the largest blocks that alignment allows.
-static void put_range_locked(struct kmm *k, struct buddy *b, uint64_t pfn, uint64_t n)
+/// Gives free blocks back, smallest order first, as joining makes larger ones.
+static void put_blocks(struct kmm *k, struct buddy *b, uint64_t *code, unsigned n)
+{
+	uint64_t all = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		all |= code[i];
+	while (n != 0)
+		n = put_order(k, b, bits_lowest(all), code, n, &all);
+}
+
+/// Gives n free frames back in the largest blocks that alignment allows. Nearly all of
+/// these have orders of their own, so there is nothing to gain from a batch.
+void buddy_put_range(struct kmm *k, struct buddy *b, uint64_t pfn, uint64_t n)
 {
 	while (n != 0) {
-		unsigned order = bits_highest(n);
-		uint64_t at = pfn - b->origin;
+		uint64_t code = buddy_first(pfn, n, KMM_ORDER_MAX);
+		uint64_t size = 1ull << buddy_code_order(code);
 
-		if (order > KMM_ORDER_MAX)
-			order = KMM_ORDER_MAX;
-		if (at != 0 && bits_lowest(at) < order)
-			order = bits_lowest(at);
-		put_block_locked(k, b, pfn, order);
-		pfn += 1ull << order;
-		n -= 1ull << order;
+		put_blocks(k, b, &code, 1);
+		pfn += size;
+		n -= size;
 	}
-}
-
-static unsigned long buddy_lock(struct kmm *k, struct buddy *b)
-{
-	unsigned long was = lock_acquire(k, &b->lock);
-
-	counter_add(&b->lock_n, 1u);
-	return was;
 }
 
 static void buddy_add_range(struct kmm *k, void *state, struct kmm_pfn pfn, uint64_t n)
 {
 	struct buddy *b = state;
-	unsigned long was = buddy_lock(k, b);
 
-	KMM_ASSERT(k, pfn.n >= b->base && pfn.n + n <= b->end, "a range inside the span");
-	put_range_locked(k, b, pfn.n, n);
-	counter_add(&b->free_n, n);
-	lock_release(k, &b->lock, was);
-}
-
-/// Takes the smallest block that suffices, up to `want` pieces of it, and puts
-/// the rest back. Returns: pieces taken
-static unsigned carve_locked(struct kmm *k, struct buddy *b, unsigned order, unsigned want,
-			     struct kmm_pfn *out)
-{
-	uint32_t fit = b->orders >> order << order;
-	unsigned from = bits_lowest(fit), got;
-	uint32_t index = b->head[from] - 1u;
-	uint64_t pfn = k->entry_base + index;
-	uint64_t pieces = 1ull << (from - order);
-
-	KMM_ASSERT(k, frame_kind_get(&k->entry[index]) == FRAME_FREE, "buddy I1");
-	KMM_ASSERT(k, k->entry[index].order == from, "buddy I1");
-	list_take_locked(k, b, &k->entry[index]);
-	got = want < pieces ? want : (unsigned)pieces;
-	for (unsigned i = 0; i < got; i++)
-		out[i].n = pfn + ((uint64_t)i << order);
-	put_range_locked(k, b, pfn + ((uint64_t)got << order), (pieces - got) << order);
-	return got;
-}
-
-static unsigned buddy_claim(struct kmm *k, void *state, unsigned order, unsigned n,
-			    struct kmm_pfn *out)
-{
-	struct buddy *b = state;
-	unsigned long was = buddy_lock(k, b);
-	unsigned got = 0;
-
-	while (got < n && b->orders >> order != 0)
-		got += carve_locked(k, b, order, n - got, out + got);
-	counter_add(&b->free_n, 0u - ((uint64_t)got << order));
-	lock_release(k, &b->lock, was);
-	return got;
+	KMM_ASSERT(k, pfn.n >= b->span.base && pfn.n + n <= b->span.end, "a range inside the span");
+	buddy_put_range(k, b, pfn.n, n);
 }
 
 static void buddy_release(struct kmm *k, void *state, unsigned order, unsigned n,
 			  const struct kmm_pfn *in)
 {
 	struct buddy *b = state;
-	unsigned long was = buddy_lock(k, b);
+	uint64_t code[BATCH];
+	unsigned m = 0;
 
 	for (unsigned i = 0; i < n; i++) {
+		uint64_t c = buddy_code(in[i].n, order);
+
 		KMM_ASSERT(k, bits_aligned(in[i].n, 1ull << order), "a block is aligned");
-		KMM_ASSERT(k, in[i].n >= b->base && in[i].n + (1ull << order) <= b->end,
+		KMM_ASSERT(k, in[i].n >= b->span.base && in[i].n + (1ull << order) <= b->span.end,
 			   "a block of this span");
-		KMM_ASSERT(k, frame_kind_get(entry_of(k, in[i].n)) == FRAME_NONE,
-			   "a released head is unmarked");
-		put_block_locked(k, b, in[i].n, order);
+		KMM_ASSERT(k, frame_kind(k, in[i]) == FRAME_NONE, "a released head is unmarked");
+		/* What the lists will write, while there are no locks to hold up. */
+		__builtin_prefetch(buddy_entry(k, in[i].n), 1);
+		while (m != 0 && buddy_codes_join(code[m - 1u], c))
+			c = buddy_codes_joined(code[--m], c);
+		code[m++] = c;
+		if (m == BATCH) {
+			put_blocks(k, b, code, m);
+			m = 0;
+		}
 	}
-	counter_add(&b->free_n, (uint64_t)n << order);
-	lock_release(k, &b->lock, was);
+	put_blocks(k, b, code, m);
 }
 
-static uint64_t buddy_free_n(const void *state)
+static bool buddy_next_run(struct kmm *k, const void *state, uint64_t from, uint64_t to,
+			   struct frame_run *run)
 {
 	const struct buddy *b = state;
 
-	return counter_read(&b->free_n);
+	return buddy_run(k, b->span, from, to, run);
 }
 
-static unsigned buddy_largest_order(const void *state)
+/// Takes a block out of its list, if it still stands there.
+static bool take_block(struct kmm *k, struct buddy *b, uint64_t code)
+{
+	unsigned order = buddy_code_order(code);
+	unsigned long was = buddy_lock(k, b, order);
+	bool listed = buddy_listed_locked(k, b, buddy_code_pfn(code), order);
+
+	if (listed)
+		buddy_remove_locked(k, b, buddy_code_pfn(code), order);
+	buddy_unlock(k, b, order, was);
+	return listed;
+}
+
+static uint64_t buddy_claim_range(struct kmm *k, void *state, struct kmm_pfn pfn, uint64_t n)
+{
+	struct buddy *b = state;
+	uint64_t from = pfn.n, to = from + n, code, taken = 0;
+
+	while ((code = buddy_next_block(k, b->span, from, to)) != 0) {
+		uint64_t head = buddy_code_pfn(code), end = head + (1ull << buddy_code_order(code));
+
+		if (!take_block(k, b, code))
+			continue; /* another CPU has changed it: look again */
+		taken += buddy_isolate(k, code, from, to);
+		if (head < from)
+			buddy_put_range(k, b, head, from - head);
+		if (end > to)
+			buddy_put_range(k, b, to, end - to);
+		from = end;
+	}
+	return taken;
+}
+
+static uint64_t buddy_whole_n(const void *state)
 {
 	const struct buddy *b = state;
-	uint32_t orders = atomic_load_relaxed(&b->orders);
+	uint64_t n = 0;
 
-	return orders ? bits_highest(orders) + 1u : 0u;
+	for (unsigned i = 0; i < BUDDY_ORDERS_N - BUDDY_WHOLE; i++)
+		n += (uint64_t)counter_read(&b->whole[i]) << i;
+	return n;
 }
 
 static uint64_t buddy_lock_n(const void *state)
 {
 	const struct buddy *b = state;
+	uint64_t n = 0;
 
-	return counter_read(&b->lock_n);
+	for (unsigned o = 0; o < BUDDY_ORDERS_N; o++)
+		n += counter_read(&b->order[o].lock_n);
+	return n;
 }
 
-/// I2 and I3 of one listed block.
-static enum kmm_error check_block_locked(struct kmm *k, const struct buddy *b, uint64_t pfn,
-					 unsigned order)
+static enum kmm_error check_order_locked(struct kmm *k, const struct buddy *b, unsigned order,
+					 struct buddy_census *c)
 {
-	uint64_t size = 1ull << order;
+	uint64_t before_n = c->blocks_n;
+	enum kmm_error err = KMM_OK;
 
-	if (pfn < b->base || pfn + size > b->end || !bits_aligned(pfn - b->origin, size))
-		return frame_broken(k, "buddy I2: block outside or unaligned", pfn);
-	for (uint64_t i = 1; i < size; i++) {
-		const struct frame_entry *e = entry_of(k, pfn + i);
+	for (unsigned list = 0; list < FRAME_GROUPS_N && err == KMM_OK; list++) {
+		uint32_t head = b->order[order].head[list];
+		struct buddy_list l = { head, order, KMM_ORDER_MAX, list, true };
 
-		if (frame_kind_get(e) != FRAME_NONE || e->order != 0)
-			return frame_broken(k, "buddy I2: marked inside a free block", pfn + i);
+		if ((atomic_load_relaxed(&b->has[order]) >> list & 1u) != (head != 0))
+			return frame_broken(k, "buddy I4: what order has", order);
+		if (head != 0 && list != 0 && order >= BUDDY_WHOLE)
+			return frame_broken(k, "buddy I1: whole blocks in a group's list", order);
+		err = buddy_check_list(k, b->span, &l, c);
 	}
-	if (order < KMM_ORDER_MAX &&
-	    block_free_locked(k, b, b->origin + ((pfn - b->origin) ^ size), order))
-		return frame_broken(k, "buddy I3: buddies both free", pfn);
-	return KMM_OK;
+	if (err == KMM_OK && order >= BUDDY_WHOLE &&
+	    counter_read(&b->whole[order - BUDDY_WHOLE]) != c->blocks_n - before_n)
+		err = frame_broken(k, "buddy I5: blocks counted, of order", order);
+	return err;
 }
 
-/// One list. Adds its blocks and frames to the totals.
-static enum kmm_error check_list_locked(struct kmm *k, const struct buddy *b, unsigned order,
-					uint64_t *blocks_n, uint64_t *frames_n)
-{
-	uint32_t prev = 0;
-
-	if (!(b->orders >> order & 1u) != !b->head[order])
-		return frame_broken(k, "buddy I4: order mask", order);
-	for (uint32_t at = b->head[order]; at != 0; at = k->entry[at - 1u].next) {
-		const struct frame_entry *e = &k->entry[at - 1u];
-		uint64_t pfn = k->entry_base + at - 1u;
-		enum kmm_error err;
-
-		if (at > k->entry_end - k->entry_base || ++*blocks_n > b->end - b->base)
-			return frame_broken(k, "buddy I1: list runs away", pfn);
-		if (frame_kind_get(e) != FRAME_FREE || e->order != order || e->prev != prev)
-			return frame_broken(k, "buddy I1: entry doesn't fit its list", pfn);
-		err = check_block_locked(k, b, pfn, order);
-		if (err != KMM_OK)
-			return err;
-		prev = at;
-		*frames_n += 1ull << order;
-	}
-	return KMM_OK;
-}
-
-static enum kmm_error check_locked(struct kmm *k, const struct buddy *b)
-{
-	uint64_t blocks_n = 0, frames_n = 0;
-
-	for (unsigned order = 0; order < ORDERS_N; order++) {
-		enum kmm_error err = check_list_locked(k, b, order, &blocks_n, &frames_n);
-
-		if (err != KMM_OK)
-			return err;
-	}
-	if (frames_n != b->free_n)
-		return frame_broken(k, "buddy I5: free count", b->base);
-	/* What lies inside a listed block was looked at with it. */
-	for (uint64_t pfn = b->base; pfn < b->end;) {
-		const struct frame_entry *e = entry_of(k, pfn);
-		bool free = frame_kind_get(e) == FRAME_FREE;
-
-		blocks_n -= free;
-		pfn += free ? 1ull << (e->order % ORDERS_N) : 1u;
-	}
-	return blocks_n == 0 ? KMM_OK : frame_broken(k, "buddy I1: free but unlisted", b->base);
-}
-
-static enum kmm_error buddy_check(struct kmm *k, void *state)
+static enum kmm_error buddy_check(struct kmm *k, void *state, uint64_t *free_n)
 {
 	struct buddy *b = state;
-	unsigned long was = lock_acquire(k, &b->lock);
-	enum kmm_error e = check_locked(k, b);
+	struct buddy_census c = { 0, 0 };
+	enum kmm_error err = KMM_OK;
 
-	lock_release(k, &b->lock, was);
-	return e;
+	for (unsigned o = 0; o < BUDDY_ORDERS_N && err == KMM_OK; o++) {
+		unsigned long was = lock_acquire(k, &b->order[o].lock);
+
+		err = check_order_locked(k, b, o, &c);
+		lock_release(k, &b->order[o].lock, was);
+	}
+	*free_n = c.frames_n;
+	return err == KMM_OK ? buddy_check_heads(k, b->span, &c) : err;
 }
 
 const struct frame_policy frame_policy_buddy = {
@@ -334,8 +276,9 @@ const struct frame_policy frame_policy_buddy = {
 	.add_range = buddy_add_range,
 	.claim = buddy_claim,
 	.release = buddy_release,
-	.free_n = buddy_free_n,
-	.largest_order = buddy_largest_order,
+	.next_run = buddy_next_run,
+	.claim_range = buddy_claim_range,
+	.whole_n = buddy_whole_n,
 	.lock_n = buddy_lock_n,
 	.check = buddy_check,
 };

@@ -1,82 +1,312 @@
-/// Per-CPU caches of single frames, above whatever policy is in use.
+/// Per-CPU caches of blocks, above whatever policy is in use.
 ///
-/// A cache is a stack. A hit takes or adds the youngest frame with interrupts
-/// off: no lock, no atomic read-modify-write, no indirection. An empty one
-/// fetches half its capacity from the policy in one call; a full one gives its
-/// oldest half back, which is the colder one. So a burst around either end costs a
-/// policy call each half capacity, not each frame.
+/// A magazine is a stack of blocks of one order and group, all from one zone, with a place
+/// for one more before it (`young`). A hit takes or adds the youngest with interrupts off: no lock, no atomic read-modify-write, no
+/// indirection but the slot. An empty one fetches a batch in one call, from the first zone
+/// of this CPU's list that has any, and is that zone's from then on. A full one gives its
+/// oldest half back, which is the colder one, so a burst around either end costs a policy
+/// call each half capacity, not each frame. Blocks of other zones than the magazine's go
+/// straight home.
 ///
 /// Invariants
-///   I1  slot[0..n) are distinct frames of the policy's, kind FRAME_CACHED, and no
-///       others have that kind; their entries are those of a fresh single frame
-///       (refs 1, all else 0), so that a hit stores the kind and nothing more;
-///   I2  n <= capacity;
+///   I1  young and slot[0..n) are distinct blocks of the magazine's order in its zone,
+///       tagged FRAME_NONE (with FRAME_ZEROED or without); so are back[0..back_n) of
+///       back_zone;
+///   I2  their number <= size <= max; room < size; batch = (size + 1) / 2;
 ///   I3  a frame in a cache is not free in the policy.
 ///
-/// Taking frames back. Only the owner touches a cache, so a drain asks each CPU
-/// that holds frames to empty its own (CALL_DRAIN) and waits. LOCK_DRAIN keeps it
-/// to one drain at a time. Its holder waits for the other CPUs' interrupts,
-/// therefore nobody may spin on it with interrupts off: it is tried, and between
-/// attempts interrupts come on, so that a second drainer answers the first.
+/// Size. A cache that adapts begins small, doubles with each refill or spill that finds
+/// the zone above its low mark, and is back to small when it is drained for others. In
+/// any case all caches together hold at most 1 / CACHED_SHARE of memory, so that small
+/// memories stay usable under locks, where nothing is called back.
 ///
-/// For the same reason an allocation that finds the policy empty may drain the
-/// others only where interrupts were on when it was called; a lock holder has
-/// them off, so no lock is held then. Under a lock or in an interrupt handler it
-/// fails instead, although frames lie in caches: waiting there for a CPU that
-/// spins, interrupts off, on what we hold would never end. The vm unit can drop
-/// its lock, call kmm_frame_drain and try again.
+/// Scattered memory. Reusing the youngest frame leaves every hole where it is. So when
+/// much is free but little of it as whole 2 MiB blocks, single frames take another way:
+/// frees gather in back[] and return to the policy, which serves the next refill from its
+/// densest blocks; the sparse ones drain. The switch is looked at on refills and spills,
+/// goes on below 7/8 of free memory in whole blocks and off above 63/64, and is the
+/// preset's to allow (frame_cache_adapts). It needs the policy to count whole blocks.
 ///
-/// Limits: frames stay in caches whose preset never drains. A second CPU may
-/// refill from what a drain returned before the drainer gets to it: it tries
-/// once, then fails.
+/// The owner-drains protocol. Only the owner touches a cache, which is what lets a hit do
+/// without atomics. Who wants frames back asks each CPU that holds some to empty its own
+/// (CALL_DRAIN) and waits. LOCK_DRAIN keeps it to one drain at a time. Its holder waits
+/// for the other CPUs' interrupts, therefore nobody may spin on it with interrupts off:
+/// it is tried, and between attempts interrupts come on, so that a second drainer answers
+/// the first. The caches of a CPU that went offline have no owner; whoever took it down
+/// empties them (kmm_frame_retire_cpu).
 ///
-/// Sources: Bonwick & Adams, Magazines and Vmem (USENIX 2001), for the batches.
+/// For the same reason an allocation that finds the policies empty may drain the others
+/// only where interrupts were on when it was called; a lock holder has them off, so no
+/// lock is held then. Under a lock or in an interrupt handler it fails instead, although
+/// frames lie in caches: waiting there for a CPU that spins, interrupts off, on what we
+/// hold would never end. The vm unit can drop its lock, call kmm_frame_drain and try again.
+///
+/// Limits: frames stay in caches whose preset never drains. A second CPU may refill from
+/// what a drain returned before the drainer gets to it: it tries once, then fails.
+///
+/// Sources: Bonwick & Adams, Magazines and Vmem (USENIX 2001), for the batches and the
+/// growing size.
 #include "frame/cache.h"
 
-/// Takes the kind off and hands n frames back.
-static void give_back(struct kmm *k, struct frame_cpu *fc, unsigned n, const struct kmm_pfn *in)
+#include "frame/reserve.h"
+#include "frame/zone.h"
+
+#define CACHED_SHARE 8u
+#define SMALL 64u     /* single frames a cache that adapts begins with */
+#define WHOLE_LG2 9u  /* frames of a whole block: order 9 */
+
+const uint8_t magazine_of_order[KMM_ORDER_MAX + 1u] = {
+	MAGAZINE_PINNED, MAGAZINE_ORDER_1, MAGAZINE_ORDER_2, MAGAZINE_ORDER_3,
+	MAGAZINE_NONE, MAGAZINE_NONE, MAGAZINE_NONE, MAGAZINE_NONE, MAGAZINE_NONE,
+	MAGAZINE_HUGE,
+	MAGAZINE_NONE, MAGAZINE_NONE, MAGAZINE_NONE, MAGAZINE_NONE, MAGAZINE_NONE,
+	MAGAZINE_NONE, MAGAZINE_NONE, MAGAZINE_NONE, MAGAZINE_NONE, MAGAZINE_NONE,
+	MAGAZINE_NONE,
+};
+
+static const uint8_t magazine_order[MAGAZINES_N] = { 0, 0, 1, 2, 3, 9 };
+
+/// Slots of each magazine, before memory's size is known.
+static uint32_t slots_n(const struct kmm_preset *p, unsigned magazine)
 {
-	for (unsigned i = 0; i < n; i++)
-		frame_kind_set(frame_entry(k, in[i]), FRAME_NONE);
-	policy_release(k, 0, n, in);
+	static const uint8_t share_lg2[MAGAZINES_N] = { 0, 0, 2, 3, 4, 6 };
+
+	if (magazine <= MAGAZINE_MOVABLE)
+		return p->frame_cache_n;
+	return p->frame_cache_orders ? p->frame_cache_n >> share_lg2[magazine] : 0;
+}
+
+uint64_t cache_meta_bytes(const struct kmm_preset *p, uint64_t total)
+{
+	total = meta_add(total, sizeof(struct frame_cpu), 64);
+	for (unsigned i = 0; i < MAGAZINES_N; i++)
+		total = meta_add(total, slots_n(p, i) * sizeof(struct kmm_pfn), 64);
+	return meta_add(total, p->frame_cache_adapts ? BACK_N * sizeof(struct kmm_pfn) : 0, 64);
+}
+
+void cache_init_cpu(struct kmm *k, const struct kmm_config *c, struct kmm_cpu *cpu,
+		    struct meta *m)
+{
+	struct frame_cpu *fc = meta_take(k, m, sizeof(*fc), 64);
+	const struct kmm_preset *p = c->preset;
+
+	cpu->frame = fc;
+	for (unsigned i = 0; i < MAGAZINES_N; i++) {
+		fc->magazine[i].slot = meta_take(k, m, slots_n(p, i) * sizeof(struct kmm_pfn), 64);
+		fc->magazine[i].order = magazine_order[i];
+		fc->magazine[i].group = i == MAGAZINE_MOVABLE ? FRAME_GROUP_MOVABLE :
+								 FRAME_GROUP_PINNED;
+	}
+	fc->back = meta_take(k, m, p->frame_cache_adapts ? BACK_N * sizeof(struct kmm_pfn) : 0, 64);
+}
+
+/// A new size, and all that follows from it.
+static void resize(struct frame_cpu *fc, struct magazine *m, uint32_t size)
+{
+	m->size = size;
+	m->batch = (size + 1u) / 2u;
+	if (fc->scattered && m->order == 0) {
+		if (m->young < YOUNG_NONE) { /* as room < size, there is a slot */
+			m->slot[m->n].n = m->young;
+			atomic_store_relaxed(&m->n, m->n + 1u);
+		}
+		m->room = 0;
+		atomic_store_relaxed(&m->young, YOUNG_SHUT);
+	} else {
+		m->room = size - 1u;
+		if (m->young == YOUNG_SHUT)
+			atomic_store_relaxed(&m->young, YOUNG_NONE);
+	}
+}
+
+/// What a cache begins with, and is back to after a drain.
+static uint32_t small_size(struct kmm *k, const struct magazine *m)
+{
+	uint32_t small = SMALL >> m->order;
+
+	if (!k->preset->frame_cache_adapts)
+		return m->max;
+	small = small != 0 ? small : 1u;
+	return small < m->max ? small : m->max;
+}
+
+void cache_init_sizes(struct kmm *k, uint64_t managed_n)
+{
+	/* Each of the orders may take an equal part of a CPU's share. */
+	unsigned kinds_n = k->preset->frame_cache_orders ? MAGAZINES_N : MAGAZINE_MOVABLE + 1u;
+	uint64_t share = managed_n / CACHED_SHARE / k->cpus_n / kinds_n;
+	bool drains = k->preset->frame_cache_drains;
+
+	for (unsigned c = 0; c < k->cpus_n; c++) {
+		struct frame_cpu *fc = k->cpus[c].frame;
+
+		for (unsigned i = 0; i < MAGAZINES_N; i++) {
+			struct magazine *m = &fc->magazine[i];
+			uint64_t most = share >> m->order;
+
+			m->young = YOUNG_SHUT;
+			m->max = slots_n(k->preset, i);
+			if (drains && most < m->max)
+				m->max = (uint32_t)most;
+			if (m->max != 0)
+				resize(fc, m, small_size(k, m));
+			k->frame->caches |= m->max != 0;
+		}
+	}
+	k->frame->drains = drains && k->frame->caches;
+}
+
+/// Doubles the size, as long as the zone has plenty.
+static void grow(struct kmm *k, struct frame_cpu *fc, struct magazine *m, const struct zone *z)
+{
+	if (m->size < m->max && k->preset->frame_cache_adapts &&
+	    atomic_load_relaxed(&z->free_n) > atomic_load_relaxed(&z->mark[KMM_LEVEL_LOW]))
+		resize(fc, m, m->size * 2u < m->max ? m->size * 2u : m->max);
+}
+
+static void back_flush(struct kmm *k, struct frame_cpu *fc)
+{
+	if (fc->back_n == 0)
+		return;
+	zone_release(k, fc->back_zone, 0, fc->back_n, fc->back);
+	atomic_store_relaxed(&fc->back_n, 0u);
 	counter_add(&fc->drain_n, 1u);
 }
 
-bool cache_refill(struct kmm *k, struct frame_cpu *fc)
+/// Is free memory scattered? Looks at the zone and flips the switch.
+static void scatter_look(struct kmm *k, struct frame_cpu *fc, const struct zone *z)
 {
-	unsigned got;
+	uint64_t free_n, whole_n;
+	bool now;
 
-	KMM_ASSERT(k, fc->n == 0, "only an empty cache is refilled");
-	got = policy_claim(k, 0, fc->batch, fc->slot);
-	for (unsigned i = 0; i < got; i++)
-		cache_mark(k, fc->slot[i]);
-	atomic_store_relaxed(&fc->n, got);
-	counter_add(&fc->refill_n, 1u);
-	return got != 0;
+	if (!k->preset->frame_cache_adapts || z->policy->whole_n == NULL)
+		return;
+	free_n = atomic_load_relaxed(&z->free_n);
+	whole_n = z->policy->whole_n(z->state) << WHOLE_LG2;
+	/* A block's worth of loose frames is no scatter. */
+	now = fc->scattered ? whole_n < free_n - (free_n >> 6) :
+			      whole_n + (2ull << WHOLE_LG2) < free_n - (free_n >> 3);
+	if (now == fc->scattered)
+		return;
+	fc->scattered = now;
+	for (unsigned i = MAGAZINE_PINNED; i <= MAGAZINE_MOVABLE; i++)
+		resize(fc, &fc->magazine[i], fc->magazine[i].size);
+	if (!now)
+		back_flush(k, fc);
 }
 
-void cache_spill(struct kmm *k, struct frame_cpu *fc)
+bool cache_refill(struct kmm *k, struct frame_cpu *fc, struct magazine *m)
 {
-	unsigned rest = fc->n - fc->batch;
+	const struct zone_list *l = zone_list_here(k);
 
-	KMM_ASSERT(k, fc->n == fc->capacity, "only a full cache spills");
-	give_back(k, fc, fc->batch, fc->slot);
-	for (unsigned i = 0; i < rest; i++)
-		fc->slot[i] = fc->slot[fc->batch + i];
-	atomic_store_relaxed(&fc->n, rest);
+	KMM_ASSERT(k, magazine_count(m) == 0, "only an empty cache is refilled");
+	for (unsigned i = 0; i < l->n; i++) {
+		struct zone *z = &k->frame->zone[l->zone[i]];
+		unsigned got = zone_claim(k, z, m->order, (enum frame_group)m->group, m->batch,
+					  m->slot);
+
+		if (got == 0)
+			continue;
+		m->zone = z;
+		m->base = z->base;
+		m->span_n = z->end - z->base;
+		atomic_store_relaxed(&m->n, got);
+		counter_add(&m->moved_n, got);
+		counter_add(&fc->refill_n, 1u);
+		if (m->order == 0)
+			scatter_look(k, fc, z);
+		grow(k, fc, m, z);
+		return true;
+	}
+	return false;
+}
+
+/// Gives the oldest batch of a full magazine back.
+static void spill(struct kmm *k, struct frame_cpu *fc, struct magazine *m)
+{
+	uint32_t batch = m->batch < m->n ? m->batch : m->n, rest = m->n - batch;
+
+	zone_release(k, m->zone, m->order, batch, m->slot);
+	for (uint32_t i = 0; i < rest; i++)
+		m->slot[i] = m->slot[batch + i];
+	atomic_store_relaxed(&m->n, rest);
+	counter_add(&m->moved_n, 0ull - batch);
+	counter_add(&fc->drain_n, 1u);
+	if (m->order == 0)
+		scatter_look(k, fc, m->zone);
+}
+
+/// A single frame on its way back while memory is scattered.
+static void back_push(struct kmm *k, struct frame_cpu *fc, struct zone *z, struct kmm_pfn pfn)
+{
+	if (fc->back_n == BACK_N || (fc->back_n != 0 && fc->back_zone != z)) {
+		back_flush(k, fc);
+		scatter_look(k, fc, z);
+	}
+	fc->back_zone = z;
+	fc->back[fc->back_n] = pfn;
+	atomic_store_relaxed(&fc->back_n, fc->back_n + 1u);
+	counter_add(&fc->direct_free_n, 1u);
+}
+
+void cache_push_slow(struct kmm *k, struct frame_cpu *fc, struct magazine *m, struct kmm_pfn pfn)
+{
+	if (reserve_gives(k, m->order, pfn))
+		return;
+	if (m->young != YOUNG_SHUT) {
+		KMM_ASSERT(k, m->n >= m->room, "only a full cache spills");
+		if (m->size < m->max)
+			grow(k, fc, m, m->zone);
+		if (m->n >= m->room && m->n != 0)
+			spill(k, fc, m);
+		if (magazine_push(m, pfn))
+			return;
+	}
+	if (m->young == YOUNG_SHUT) { /* perhaps only since the spill looked */
+		back_push(k, fc, m->zone, pfn);
+	} else { /* a size of 1, and that is there */
+		zone_release(k, m->zone, m->order, 1, &pfn);
+		counter_add(&fc->direct_free_n, 1u);
+	}
 }
 
 void cache_drain(struct kmm *k, struct frame_cpu *fc)
 {
-	if (fc->n == 0)
-		return;
-	give_back(k, fc, fc->n, fc->slot);
-	atomic_store_relaxed(&fc->n, 0u);
+	back_flush(k, fc);
+	for (unsigned i = 0; i < MAGAZINES_N; i++) {
+		struct magazine *m = &fc->magazine[i];
+
+		if (m->young < YOUNG_NONE) { /* as room < size, there is a slot */
+			m->slot[m->n].n = m->young;
+			atomic_store_relaxed(&m->young, YOUNG_NONE);
+			atomic_store_relaxed(&m->n, m->n + 1u);
+		}
+		if (m->n == 0)
+			continue;
+		zone_release(k, m->zone, m->order, m->n, m->slot);
+		counter_add(&m->moved_n, 0ull - m->n);
+		atomic_store_relaxed(&m->n, 0u);
+		counter_add(&fc->drain_n, 1u);
+	}
 }
 
 void cache_drain_self(struct kmm *k)
 {
-	cache_drain(k, kmm_port_cpu(k)->frame);
+	struct frame_cpu *fc = kmm_port_cpu(k)->frame;
+
+	cache_drain(k, fc);
+	for (unsigned i = 0; i < MAGAZINES_N; i++)
+		if (fc->magazine[i].max != 0)
+			resize(fc, &fc->magazine[i], small_size(k, &fc->magazine[i]));
+}
+
+uint64_t cache_cpu_frames_n(const struct frame_cpu *fc)
+{
+	uint64_t n = atomic_load_relaxed(&fc->back_n);
+
+	for (unsigned i = 0; i < MAGAZINES_N; i++)
+		n += (uint64_t)magazine_count(&fc->magazine[i]) << fc->magazine[i].order;
+	return n;
 }
 
 /// CPUs other than this one whose caches hold something.
@@ -85,7 +315,7 @@ static kmm_cpumask holders(struct kmm *k)
 	kmm_cpumask set = 0;
 
 	for (unsigned i = 0; i < k->cpus_n; i++)
-		if (atomic_load_relaxed(&k->cpus[i].frame->n) != 0)
+		if (cache_cpu_frames_n(k->cpus[i].frame) != 0)
 			set |= 1ull << i;
 	return set & ~(1ull << kmm_port_cpu(k)->id);
 }
@@ -107,10 +337,18 @@ void cache_drain_all(struct kmm *k)
 	lock_release(k, &k->frame->drain, was);
 }
 
+void cache_drain_of(struct kmm *k, struct frame_cpu *fc)
+{
+	unsigned long was = kmm_port_irq_save(k);
+
+	cache_drain(k, fc);
+	kmm_port_irq_restore(k, was);
+}
+
 void cache_drain_quiet(struct kmm *k)
 {
 	for (unsigned i = 0; i < k->cpus_n; i++)
-		cache_drain(k, k->cpus[i].frame);
+		cache_drain_of(k, k->cpus[i].frame);
 }
 
 uint64_t cache_frames_n(struct kmm *k)
@@ -118,6 +356,6 @@ uint64_t cache_frames_n(struct kmm *k)
 	uint64_t n = 0;
 
 	for (unsigned i = 0; i < k->cpus_n; i++)
-		n += atomic_load_relaxed(&k->cpus[i].frame->n);
+		n += cache_cpu_frames_n(k->cpus[i].frame);
 	return n;
 }

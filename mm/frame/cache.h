@@ -1,20 +1,51 @@
-/// Per-CPU caches of single frames (theory in cache.c). Pre of all but
-/// cache_drain_all and cache_drain_quiet: interrupts off, fc is this CPU's.
+/// Per-CPU caches of blocks (theory in cache.c). Pre of all but cache_drain_all,
+/// cache_drain_quiet and the counts: interrupts off, fc is this CPU's.
 #ifndef KMM_FRAME_CACHE_H
 #define KMM_FRAME_CACHE_H
 
 #include "frame/state.h"
 
-/// Fetches a batch from the policy. Returns: whether any came
-bool cache_refill(struct kmm *k, struct frame_cpu *fc);
+#define MAGAZINE_NONE 0xffu
 
-/// Returns the oldest batch of a full cache to the policy.
-void cache_spill(struct kmm *k, struct frame_cpu *fc);
+/// Which magazine by order; FRAME_GROUP_MOVABLE has one of its own for single frames.
+extern const uint8_t magazine_of_order[KMM_ORDER_MAX + 1u];
 
-/// Returns everything to the policy.
+/// Bytes of one CPU's caches, added to a running total; and their making.
+uint64_t cache_meta_bytes(const struct kmm_preset *p, uint64_t total);
+void cache_init_cpu(struct kmm *k, const struct kmm_config *c, struct kmm_cpu *cpu,
+		    struct meta *m);
+
+/// Sets the capacities, once it is known how much memory there is.
+void cache_init_sizes(struct kmm *k, uint64_t managed_n);
+
+/// The magazine for an order and group, NULL if none.
+static inline struct magazine *magazine_for(struct frame_cpu *fc, unsigned order,
+					    enum frame_group group)
+{
+	unsigned i = magazine_of_order[order];
+
+	if (i == MAGAZINE_NONE)
+		return NULL;
+	if (group == FRAME_GROUP_MOVABLE) {
+		if (order == 0)
+			i = MAGAZINE_MOVABLE;
+		else if (i != MAGAZINE_HUGE)
+			return NULL;
+	}
+	return fc->magazine[i].max != 0 ? &fc->magazine[i] : NULL;
+}
+
+/// Fetches a batch from the first zone that has some. Pre: m is empty
+/// Returns: whether any came
+bool cache_refill(struct kmm *k, struct frame_cpu *fc, struct magazine *m);
+
+/// Frees a block of a magazine's order and zone that had no room.
+void cache_push_slow(struct kmm *k, struct frame_cpu *fc, struct magazine *m, struct kmm_pfn pfn);
+
+/// Returns everything this CPU has to the policies.
 void cache_drain(struct kmm *k, struct frame_cpu *fc);
 
-/// Handler of CALL_DRAIN: this CPU drains its cache.
+/// Handler of CALL_DRAIN: this CPU drains its caches, which shrink.
 void cache_drain_self(struct kmm *k);
 
 /// Do other CPUs' caches hold frames? A hint: they may be gone at once.
@@ -24,47 +55,61 @@ bool cache_others_hold(struct kmm *k);
 /// Pre: interrupts on, no lock held
 void cache_drain_all(struct kmm *k);
 
-/// Drains all caches from this CPU. Pre: no other CPU uses the instance
+/// Drains the caches of one CPU, or of all, from this one. Pre: they aren't in use
+void cache_drain_of(struct kmm *k, struct frame_cpu *fc);
 void cache_drain_quiet(struct kmm *k);
 
-/// Frames in all caches.
+/// Frames in one CPU's caches, and in all.
+uint64_t cache_cpu_frames_n(const struct frame_cpu *fc);
 uint64_t cache_frames_n(struct kmm *k);
 
-/// Makes an entry what those of cached frames are (I1), the kind last.
-static inline void cache_mark(struct kmm *k, struct kmm_pfn pfn)
+/// Blocks it holds, any CPU's.
+static inline uint32_t magazine_count(const struct magazine *m)
 {
-	struct frame_entry *e = frame_entry(k, pfn);
-
-	atomic_store_relaxed(&e->refs, 1u);
-	e->index = 0;
-	e->order = 0;
-	e->flags = 0;
-	e->owner = 0;
-	frame_kind_set(e, FRAME_CACHED);
+	return atomic_load_relaxed(&m->n) + (atomic_load_relaxed(&m->young) < YOUNG_NONE);
 }
 
-/// Takes the youngest frame; its entry still says FRAME_CACHED.
-static inline bool cache_pop(struct frame_cpu *fc, struct kmm_pfn *out)
+/// Takes the youngest block; its tag still says free. With `young` before the stack, an
+/// alternation of frees and allocations leaves n alone: a load that waits for the store
+/// before it is the longest thing in a hit.
+static inline bool magazine_pop(struct magazine *m, struct kmm_pfn *out)
 {
-	uint32_t n = fc->n;
+	uint64_t young = m->young;
+	uint32_t top;
 
-	if (__builtin_expect(n == 0, 0))
+	if (young < YOUNG_NONE) {
+		out->n = young;
+		atomic_store_relaxed(&m->young, YOUNG_NONE);
+		return true;
+	}
+	if (__builtin_sub_overflow(m->n, 1u, &top)) /* one instruction and a branch */
 		return false;
-	*out = fc->slot[n - 1u];
-	atomic_store_relaxed(&fc->n, n - 1u);
+	*out = m->slot[top];
+	atomic_store_relaxed(&m->n, top);
 	return true;
 }
 
-/// Adds a frame whose entry is marked. Returns: false if there is no room
-static inline bool cache_push(struct frame_cpu *fc, struct kmm_pfn pfn)
+/// Adds a block of this magazine's zone. Returns: false if there is no room
+static inline bool magazine_push(struct magazine *m, struct kmm_pfn pfn)
 {
-	uint32_t n = fc->n;
+	uint32_t n;
 
-	if (__builtin_expect(n >= fc->capacity, 0))
+	if (m->young == YOUNG_NONE) {
+		atomic_store_relaxed(&m->young, pfn.n);
+		return true;
+	}
+	n = m->n;
+	if (__builtin_expect(n >= m->room, 0))
 		return false;
-	fc->slot[n] = pfn;
-	atomic_store_relaxed(&fc->n, n + 1u);
+	m->slot[n] = pfn;
+	atomic_store_relaxed(&m->n, n + 1u);
 	return true;
+}
+
+/// Is it of the zone whose frames this magazine holds?
+static inline bool magazine_takes(const struct magazine *m, struct kmm_pfn pfn)
+{
+	return pfn.n - m->base < m->span_n;
 }
 
 #endif

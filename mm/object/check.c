@@ -32,10 +32,10 @@ static bool entries_hold(struct kmm_cache *c, struct slab *s)
 
 	HOLDS(c, frame_in_table(k, s->pfn), "I4: a slab outside the table");
 	head = frame_entry(k, s->pfn);
-	HOLDS(c, frame_kind_get(head) == FRAME_SLAB && head->order == s->order, "I4: head is no slab");
+	HOLDS(c, frame_tag(k, s->pfn) == FRAME_SLAB && head->order == s->order, "I4: head is no slab");
 	HOLDS(c, slab_of(k, s->first) == s, "I4: head leads to another header");
 	for (uint32_t i = 1; i < 1u << s->order; i++)
-		HOLDS(c, frame_kind_get(&head[i]) == FRAME_TAIL &&
+		HOLDS(c, frame_tag(k, (struct kmm_pfn){ s->pfn.n + i }) == FRAME_TAIL &&
 			 head[i].index == s->pfn.n - k->entry_base, "I4: tail astray");
 	return true;
 }

@@ -59,7 +59,7 @@ static struct frame_entry *large_of(struct kmm *k, const void *p, struct kmm_pfn
 
 	*pfn = kmm_pa_to_pfn(pa);
 	if (!frame_in_table(k, *pfn) || !bits_aligned(pa.a, KMM_PAGE_BYTES) ||
-	    frame_kind_get(frame_entry(k, *pfn)) != FRAME_LARGE)
+	    frame_tag(k, *pfn) != FRAME_LARGE)
 		return NULL;
 	return frame_entry(k, *pfn);
 }

@@ -197,7 +197,7 @@ enum kmm_error object_blame(struct kmm *k, const void *p)
 {
 	struct kmm_pfn pfn = kmm_pa_to_pfn(kmm_port_phys(k, p));
 
-	if (!frame_in_table(k, pfn) || frame_kind_get(frame_entry(k, pfn)) == FRAME_RESERVED)
+	if (!frame_in_table(k, pfn))
 		return KMM_EINVAL;
 	return kmm_frame_is_allocated(k, pfn) ? KMM_EINVAL : KMM_EDOUBLEFREE;
 }

@@ -163,7 +163,7 @@ static void count_frames(struct kmm *k, uint64_t frames_n, bool large)
 	kmm_port_irq_restore(k, was);
 }
 
-enum kmm_error object_frames_alloc(struct kmm *k, unsigned order, enum frame_kind kind,
+enum kmm_error object_frames_alloc(struct kmm *k, unsigned order, enum frame_tag kind,
 				   struct kmm_pfn *out)
 {
 	enum kmm_error e = frame_alloc_kind(k, order, 0, kind, out);
@@ -177,11 +177,7 @@ enum kmm_error object_frames_alloc(struct kmm *k, unsigned order, enum frame_kin
 
 void object_frames_free(struct kmm *k, struct kmm_pfn pfn, unsigned order)
 {
-	struct frame_entry *e = frame_entry(k, pfn);
-
-	count_frames(k, 0ull - (1ull << order), frame_kind_get(e) == FRAME_LARGE);
-	e->index = 0;
-	e->flags = 0;
+	count_frames(k, 0ull - (1ull << order), frame_kind(k, pfn) == FRAME_LARGE);
 	frame_free_own(k, pfn, order);
 }
 
@@ -195,19 +191,15 @@ static void slab_mark(struct kmm *k, struct slab *s)
 	head->index = (uint32_t)((at >> KMM_PAGE_LG2) - k->entry_base);
 	head->flags = (uint8_t)((at & (KMM_PAGE_BYTES - 1u)) / SLAB_HEADER_UNIT);
 	for (uint32_t i = 1; i < 1u << s->order; i++) {
-		frame_kind_set(&head[i], FRAME_TAIL);
+		frame_tag_set(k, (struct kmm_pfn){ s->pfn.n + i }, FRAME_TAIL);
 		head[i].index = head_index;
 	}
 }
 
 static void slab_unmark(struct kmm *k, struct slab *s)
 {
-	struct frame_entry *head = frame_entry(k, s->pfn);
-
-	for (uint32_t i = 1; i < 1u << s->order; i++) {
-		frame_kind_set(&head[i], FRAME_NONE);
-		head[i].index = 0;
-	}
+	for (uint32_t i = 1; i < 1u << s->order; i++)
+		frame_tag_set(k, (struct kmm_pfn){ s->pfn.n + i }, FRAME_NONE);
 }
 
 /* --- making and unmaking --- */

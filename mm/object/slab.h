@@ -108,7 +108,7 @@ struct slot slab_slot_own(struct kmm *k, void *p);
 
 /// Takes a block of frames for objects, reclaiming from caches if it must.
 KMM_MUST_CHECK enum kmm_error object_frames_alloc(struct kmm *k, unsigned order,
-						  enum frame_kind kind, struct kmm_pfn *out);
+						  enum frame_tag kind, struct kmm_pfn *out);
 void object_frames_free(struct kmm *k, struct kmm_pfn pfn, unsigned order);
 
 /// The header that the head's entry points to, seen from a pointer into a frame
@@ -127,16 +127,15 @@ static inline struct slab *slab_header(const struct frame_entry *head, const voi
 static inline struct slab *slab_of(struct kmm *k, const void *p)
 {
 	struct kmm_pfn pfn = kmm_pa_to_pfn(kmm_port_phys(k, p));
-	const struct frame_entry *e;
+	struct kmm_pfn head = pfn;
 
 	if (__builtin_expect(!frame_in_table(k, pfn), 0))
 		return NULL;
-	e = frame_entry(k, pfn);
-	if (frame_kind_get(e) == FRAME_TAIL)
-		e = &k->entry[e->index];
-	if (__builtin_expect(frame_kind_get(e) != FRAME_SLAB, 0))
+	if (frame_tag(k, pfn) == FRAME_TAIL)
+		head.n = k->entry_base + frame_entry(k, pfn)->index;
+	if (__builtin_expect(frame_tag(k, head) != FRAME_SLAB, 0))
 		return NULL;
-	return slab_header(e, p, pfn.n - k->entry_base);
+	return slab_header(frame_entry(k, head), p, pfn.n - k->entry_base);
 }
 
 /// Object and state byte for a pointer into s. False unless p is an object's

@@ -37,7 +37,11 @@
 ///   void kmm_port_root_load(struct kmm *k, struct kmm_pa root)
 ///       this CPU translates by `root`; drops all non-global translations
 ///
-/// and may define KMM_CONFIG_FAIL (0 or 1), KMM_CONFIG_ASSERT (0..2), the atomics
+/// and may define KMM_PIN(k) and KMM_UNPIN(k, pinned), for stretches of a dozen instructions
+/// that call nothing: between them this CPU's block stays the same, and no interrupt handler
+/// of this CPU runs code of kmm's. Without them they are irq_save and irq_restore.
+///
+/// It may define KMM_CONFIG_FAIL, KMM_CONFIG_POISON (0 or 1), KMM_CONFIG_ASSERT (0..2), the atomics
 /// themselves (base/atomic.h), and KMM_IRQ_WAS_ON(was), which says of what
 /// kmm_port_irq_save returned whether interrupts were on; without it an allocation
 /// never waits for other CPUs.
@@ -49,6 +53,13 @@
 
 #ifndef KMM_CONFIG_FAIL
 #define KMM_CONFIG_FAIL 0
+#endif
+#ifndef KMM_PIN
+#define KMM_PIN(k) kmm_port_irq_save(k)
+#define KMM_UNPIN(k, pinned) kmm_port_irq_restore((k), (pinned))
+#endif
+#ifndef KMM_CONFIG_POISON
+#define KMM_CONFIG_POISON 0
 #endif
 #ifndef KMM_CONFIG_ASSERT
 #define KMM_CONFIG_ASSERT 1

@@ -83,7 +83,7 @@ void tlb_frame(struct kmm_tlb_batch *b, struct kmm_pfn pfn)
 	struct kmm *k = b->pt->kmm;
 
 	/* Only such frames are counted; the zero frame and devices have no owner here. */
-	if (frame_in_table(k, pfn) && frame_kind_get(frame_entry(k, pfn)) == FRAME_ANON)
+	if (frame_in_table(k, pfn) && frame_tag(k, pfn) == FRAME_ANON)
 		frame_add(b, pfn, false);
 }
 

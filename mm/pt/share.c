@@ -29,7 +29,7 @@ static void share_refs(const struct walk *w, uint64_t e)
 
 	for (; n != 0; n--, pfn.n++)
 		if (frame_in_table(w->k, pfn) &&
-		    frame_kind_get(frame_entry(w->k, pfn)) == FRAME_ANON)
+		    frame_tag(w->k, pfn) == FRAME_ANON)
 			frame_ref_get(w->k, pfn);
 }
 

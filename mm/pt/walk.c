@@ -24,7 +24,6 @@ enum kmm_error table_alloc(struct kmm *k, struct kmm_pfn *out)
 	e = frame_alloc_kind(k, 0, KMM_FRAME_ZERO, FRAME_TABLE, out);
 	if (e != KMM_OK)
 		return e;
-	frame_entry(k, *out)->index = 0;
 	tables_count(k, 1u);
 	return KMM_OK;
 }

@@ -108,7 +108,7 @@ static inline uint64_t walk_run_stop(const struct walk *w, unsigned n, uint64_t 
 /// code made, which nobody counts and nobody frees.
 static inline struct frame_entry *table_entry(struct kmm *k, struct kmm_pfn pfn)
 {
-	if (!frame_in_table(k, pfn) || frame_kind_get(frame_entry(k, pfn)) != FRAME_TABLE)
+	if (!frame_in_table(k, pfn) || frame_tag(k, pfn) != FRAME_TABLE)
 		return NULL;
 	return frame_entry(k, pfn);
 }

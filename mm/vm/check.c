@@ -85,7 +85,7 @@ static void check_frame(struct leaf_walk *w, uint64_t va, struct kmm_pfn pfn, bo
 	if (pfn.n == k->vm->zero.n) {
 		if (writable)
 			broken(w, va, "I4: the zero frame is never writable");
-	} else if (!frame_in_table(k, pfn) || frame_kind_get(frame_entry(k, pfn)) != FRAME_ANON) {
+	} else if (!frame_in_table(k, pfn) || frame_tag(k, pfn) != FRAME_ANON) {
 		broken(w, va, "I4: a leaf names an anonymous frame");
 	} else if (frame_ref_count(k, pfn) == 0) {
 		broken(w, va, "I4: a mapped frame has a reference");

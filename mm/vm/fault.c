@@ -57,7 +57,7 @@ static enum kmm_fault_result fill(struct kmm_space *s, uint64_t va, uint64_t *sl
 		return enter(s, va, slot, *pfn, read_only(prot)) == KMM_OK ?
 		       KMM_FAULT_RESOLVED : KMM_FAULT_OOM;
 	}
-	if (frame_alloc_kind(k, 0, KMM_FRAME_ZERO, FRAME_ANON, pfn) != KMM_OK)
+	if (frame_alloc_kind(k, 0, KMM_FRAME_ZERO | KMM_FRAME_MOVABLE, FRAME_ANON, pfn) != KMM_OK)
 		return KMM_FAULT_OOM;
 	if (enter(s, va, slot, *pfn, prot) != KMM_OK) {
 		frame_ref_put(k, *pfn);
@@ -76,7 +76,8 @@ static enum kmm_fault_result unshare(struct kmm_space *s, uint64_t va, uint64_t 
 	struct kmm_pfn shared = *pfn;
 	bool zero = shared.n == k->vm->zero.n;
 
-	if (frame_alloc_kind(k, 0, zero ? KMM_FRAME_ZERO : 0, FRAME_ANON, pfn) != KMM_OK)
+	if (frame_alloc_kind(k, 0, (zero ? KMM_FRAME_ZERO : 0) | KMM_FRAME_MOVABLE, FRAME_ANON,
+			     pfn) != KMM_OK)
 		return KMM_FAULT_OOM;
 	if (!zero)
 		kmm_port_copy_page(kmm_frame_virt(k, *pfn), kmm_frame_virt(k, shared));

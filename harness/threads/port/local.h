@@ -26,6 +26,7 @@ extern _Thread_local struct threads_self threads_self
 	__attribute__((tls_model("initial-exec")));
 
 void threads_take_ipi(struct kmm *k);
+void threads_take_ipi_unless_off(struct kmm *k);
 
 static inline struct threads_port *threads_port(struct kmm *k)
 {
@@ -56,6 +57,17 @@ static inline void kmm_port_irq_restore(struct kmm *k, unsigned long was)
 }
 
 #define KMM_IRQ_WAS_ON(was) ((was) == 0)
+
+/* What would interrupt is polled, so a stretch without a poll is safe as it is. Only its
+ * end asks whether something waits. */
+#define KMM_PIN(k) 0ul
+#define KMM_UNPIN(k, pinned)                                                                 \
+	do {                                                                                 \
+		(void)(pinned);                                                              \
+		if (__builtin_expect(__atomic_load_n(threads_self.pending, __ATOMIC_RELAXED) != 0, \
+				     0))                                                     \
+			threads_take_ipi_unless_off(k);                                      \
+	} while (0)
 
 static inline void *kmm_port_virt(struct kmm *k, struct kmm_pa pa)
 {

@@ -11,7 +11,7 @@ extern "C" {
 #endif
 
 enum kmm_fail_class {
-	KMM_FAIL_FRAME,  /* kmm_frame_alloc and its batch form */
+	KMM_FAIL_FRAME,  /* kmm_frame_alloc, its other forms, kmm_frame_alloc_range */
 	KMM_FAIL_TABLE,  /* a page-table page */
 	KMM_FAIL_OBJECT, /* a slab object or kmm_alloc block */
 	KMM_FAIL_CLASS_N

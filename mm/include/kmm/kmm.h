@@ -12,6 +12,7 @@
 #include <kmm/preset.h>
 #include <kmm/pt.h>
 #include <kmm/vm.h>
+#include <kmm/zone.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -24,6 +25,9 @@ struct kmm_config {
 	unsigned cpus_n;                      /* 1..KMM_CPUS_MAX */
 	void *port;                           /* handed back by kmm_port_ctx */
 	struct kmm_pa kernel_root;            /* root table in use at boot; 0 = none */
+	const struct kmm_topology *topology;  /* nodes; NULL = one. Read by kmm_init only */
+	/* Limits of zones; 0 stands for 16 MiB, 4 GiB, and no high memory. */
+	struct kmm_pa dma_end, dma32_end, high_start;
 };
 
 /// Bytes of metadata kmm_init needs for this configuration; 0 if it is invalid.

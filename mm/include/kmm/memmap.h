@@ -14,8 +14,10 @@ extern "C" {
 
 enum kmm_mem_kind {
 	KMM_MEM_USABLE,
-	KMM_MEM_RESERVED, /* firmware, MMIO, ACPI */
-	KMM_MEM_KERNEL,   /* image, boot allocations */
+	KMM_MEM_DEVICE,    /* memory on a device: frames of KMM_ZONE_DEVICE */
+	KMM_MEM_PLUGGABLE, /* nothing there yet; kmm_frame_plug may add it */
+	KMM_MEM_RESERVED,  /* firmware, MMIO, ACPI */
+	KMM_MEM_KERNEL,    /* image, boot allocations */
 };
 
 /// [start, end) in bytes. Overlaps resolve to the higher kind.
