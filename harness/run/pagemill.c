@@ -66,6 +66,8 @@ static const struct command commands[] = {
 	  "  --run panic, --run hang     misbehave, to see that the host notices\n"
 	  "  --initrd FILE, --arg WORD   the user program and its argument\n"
 	  "  --preset NAME, --cpus N, --frames N, --memory MIB\n"
+	  "  --numa N                    1 to 4 nodes of equal size\n"
+	  "  --append WORDS              for the kernel's command line (kernel-glue/README.md)\n"
 	  "  --kernel FILE, --cpu MODEL, --timeout S, --log FILE\n"
 	  "  --icount                  counted instructions\n" },
 	{ "record", "[OPTION…] <LINES", "store measuring lines (bench/README.md)", cmd_record,

@@ -4,15 +4,15 @@
 /// for one more before it (`young`). A hit takes or adds the youngest with interrupts off: no lock, no atomic read-modify-write, no
 /// indirection but the slot. An empty one fetches a batch in one call, from the first zone
 /// of this CPU's list that has any, and is that zone's from then on. A full one gives its
-/// oldest half back, which is the colder one, so a burst around either end costs a policy
-/// call each half capacity, not each frame. Blocks of other zones than the magazine's go
-/// straight home.
+/// oldest batch back, which is the coldest, so a burst around either end costs a policy
+/// call each batch, not each frame. Blocks of other zones than the magazine's go straight
+/// home.
 ///
 /// Invariants
 ///   I1  young and slot[0..n) are distinct blocks of the magazine's order in its zone,
 ///       tagged FRAME_NONE (with FRAME_ZEROED or without); so are back[0..back_n) of
 ///       back_zone;
-///   I2  their number <= size <= max; room < size; batch = (size + 1) / 2;
+///   I2  their number <= size <= max; room < size;
 ///   I3  a frame in a cache is not free in the policy.
 ///
 /// Size. A cache that adapts begins small, doubles with each refill or spill that finds
@@ -52,6 +52,7 @@
 #include "frame/zone.h"
 
 #define CACHED_SHARE 8u
+#define BATCH 64u     /* blocks moved at once, at most */
 #define SMALL 64u     /* single frames a cache that adapts begins with */
 #define WHOLE_LG2 9u  /* frames of a whole block: order 9 */
 
@@ -69,7 +70,7 @@ static const uint8_t magazine_order[MAGAZINES_N] = { 0, 0, 1, 2, 3, 9 };
 /// Slots of each magazine, before memory's size is known.
 static uint32_t slots_n(const struct kmm_preset *p, unsigned magazine)
 {
-	static const uint8_t share_lg2[MAGAZINES_N] = { 0, 0, 2, 3, 4, 6 };
+	static const uint8_t share_lg2[MAGAZINES_N] = { 0, 0, 2, 3, 4, 5 };
 
 	if (magazine <= MAGAZINE_MOVABLE)
 		return p->frame_cache_n;
@@ -100,11 +101,20 @@ void cache_init_cpu(struct kmm *k, const struct kmm_config *c, struct kmm_cpu *c
 	fc->back = meta_take(k, m, p->frame_cache_adapts ? BACK_N * sizeof(struct kmm_pfn) : 0, 64);
 }
 
+/// Half of a small cache; of a large one so much that a call of the policy costs little a
+/// block, and a burst not much larger than the cache passes it not much more than it must.
+static uint32_t batch_of(uint32_t size)
+{
+	uint32_t half = (size + 1u) / 2u;
+
+	return half < BATCH ? half : BATCH;
+}
+
 /// A new size, and all that follows from it.
 static void resize(struct frame_cpu *fc, struct magazine *m, uint32_t size)
 {
 	m->size = size;
-	m->batch = (size + 1u) / 2u;
+	m->batch = batch_of(size);
 	if (fc->scattered && m->order == 0) {
 		if (m->young < YOUNG_NONE) { /* as room < size, there is a slot */
 			m->slot[m->n].n = m->young;
@@ -221,14 +231,15 @@ bool cache_refill(struct kmm *k, struct frame_cpu *fc, struct magazine *m)
 	return false;
 }
 
-/// Gives the oldest batch of a full magazine back.
+/// Gives the oldest quarter of a full magazine back: the others move down for it.
 static void spill(struct kmm *k, struct frame_cpu *fc, struct magazine *m)
 {
-	uint32_t batch = m->batch < m->n ? m->batch : m->n, rest = m->n - batch;
+	uint32_t batch = (m->n + 3u) / 4u, rest = m->n - batch;
 
 	zone_release(k, m->zone, m->order, batch, m->slot);
-	for (uint32_t i = 0; i < rest; i++)
-		m->slot[i] = m->slot[batch + i];
+	for (uint32_t i = 0; i < rest; i += batch) /* pieces that don't overlap */
+		kmm_port_copy(m->slot + i, m->slot + i + batch,
+			      (rest - i < batch ? rest - i : batch) * sizeof(*m->slot));
 	atomic_store_relaxed(&m->n, rest);
 	counter_add(&m->moved_n, 0ull - batch);
 	counter_add(&fc->drain_n, 1u);
@@ -300,6 +311,19 @@ void cache_drain_self(struct kmm *k)
 			resize(fc, &fc->magazine[i], small_size(k, &fc->magazine[i]));
 }
 
+bool cache_cpu_empty(const struct frame_cpu *fc)
+{
+	uint64_t held = atomic_load_relaxed(&fc->back_n);
+
+	for (unsigned i = 0; i < MAGAZINES_N; i++) {
+		const struct magazine *m = &fc->magazine[i];
+
+		/* The two values of young that are no frame become 0. */
+		held |= atomic_load_relaxed(&m->n) | (atomic_load_relaxed(&m->young) + 2u) >> 1;
+	}
+	return held == 0;
+}
+
 uint64_t cache_cpu_frames_n(const struct frame_cpu *fc)
 {
 	uint64_t n = atomic_load_relaxed(&fc->back_n);
@@ -315,7 +339,7 @@ static kmm_cpumask holders(struct kmm *k)
 	kmm_cpumask set = 0;
 
 	for (unsigned i = 0; i < k->cpus_n; i++)
-		if (cache_cpu_frames_n(k->cpus[i].frame) != 0)
+		if (!cache_cpu_empty(k->cpus[i].frame))
 			set |= 1ull << i;
 	return set & ~(1ull << kmm_port_cpu(k)->id);
 }

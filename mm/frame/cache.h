@@ -59,6 +59,9 @@ void cache_drain_all(struct kmm *k);
 void cache_drain_of(struct kmm *k, struct frame_cpu *fc);
 void cache_drain_quiet(struct kmm *k);
 
+/// Do one CPU's caches hold nothing?
+bool cache_cpu_empty(const struct frame_cpu *fc);
+
 /// Frames in one CPU's caches, and in all.
 uint64_t cache_cpu_frames_n(const struct frame_cpu *fc);
 uint64_t cache_frames_n(struct kmm *k);
@@ -103,6 +106,21 @@ static inline bool magazine_push(struct magazine *m, struct kmm_pfn pfn)
 		return false;
 	m->slot[n] = pfn;
 	atomic_store_relaxed(&m->n, n + 1u);
+	return true;
+}
+
+/// Adds a single frame of the magazine's zone to those on their way back, if such they are
+/// now, and there is room.
+static inline bool cache_back_push(struct frame_cpu *fc, const struct magazine *m,
+				   struct kmm_pfn pfn)
+{
+	uint32_t n = fc->back_n;
+
+	if (m->young != YOUNG_SHUT || n == BACK_N || n == 0 || fc->back_zone != m->zone)
+		return false;
+	fc->back[n] = pfn;
+	atomic_store_relaxed(&fc->back_n, n + 1u);
+	counter_add(&fc->direct_free_n, 1u);
 	return true;
 }
 

@@ -26,6 +26,12 @@ void contents_prepare(struct kmm *k, struct kmm_pfn pfn, unsigned order, unsigne
 /// Notes what is in a block that is about to be freed. zeroed: FRAME_ZEROED or 0
 void contents_leave(struct kmm *k, struct kmm_pfn pfn, unsigned order, unsigned zeroed);
 
+/// Can contents_begin have anything to do? Asked once a batch.
+static inline bool contents_matter(unsigned order, unsigned flags)
+{
+	return KMM_CONFIG_POISON || (flags & KMM_FRAME_ZERO) || order != 0;
+}
+
 static inline void contents_begin(struct kmm *k, struct kmm_pfn pfn, unsigned order,
 				  unsigned flags)
 {

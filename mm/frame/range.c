@@ -159,7 +159,7 @@ static bool take_hard(struct kmm *k, void *ctx)
 		return false;
 	was = kmm_port_irq_save(k);
 	fc = kmm_port_cpu(k)->frame;
-	if (cache_cpu_frames_n(fc) == 0)
+	if (cache_cpu_empty(fc))
 		fc = NULL;
 	else
 		cache_drain(k, fc);

@@ -257,13 +257,16 @@ static void release(struct kmm *k, void *state, unsigned order, unsigned n,
 
 /* ---- taking ---- */
 
-/// Writes down the runs that begin at the bits of `starts`.
+/// Writes down the runs that begin at the bits of `starts`. Pre: starts != 0
 static inline unsigned note(uint64_t starts, uint64_t pfn, struct kmm_pfn *out)
 {
-	unsigned got = 0;
+	unsigned low = bits_lowest(starts), got = 0;
+	uint64_t run = starts >> low;
 
-	if (starts == TREE_WORD_FULL) {
-		for (; got < 64u; got++)
+	if ((run & (run + 1u)) == 0) { /* one run, as most claims of many are */
+		unsigned n = bits_count(run);
+
+		for (pfn += low; got < n; got++)
 			out[got].n = pfn + got;
 		return got;
 	}

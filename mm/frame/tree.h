@@ -94,13 +94,17 @@ static inline uint64_t tree_runs_in(uint64_t x, unsigned order)
 	return x & aligned[order];
 }
 
-/// The n lowest bits set in x.
+/// The n lowest bits set in x. At once where they follow each other.
 static inline uint64_t tree_lowest(uint64_t x, unsigned n)
 {
 	uint64_t rest = x;
+	unsigned low;
 
-	if (n >= 64u)
+	if (bits_count(x) <= n)
 		return x;
+	low = bits_lowest(x);
+	if (~(x >> low) == 0 || bits_lowest(~(x >> low)) >= n)
+		return bits_mask(n) << low;
 	while (n-- != 0 && rest != 0)
 		rest &= rest - 1u;
 	return x ^ rest;

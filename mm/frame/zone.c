@@ -291,8 +291,11 @@ void zone_release_mixed(struct kmm *k, unsigned order, unsigned n, const struct 
 		struct zone *z = zone_of(k, in[i]);
 		unsigned same = 1;
 
-		while (i + same < n && in[i + same].n - z->base < z->end - z->base)
+		while (k->frame->zones_n != 1u && i + same < n &&
+		       in[i + same].n - z->base < z->end - z->base)
 			same++;
+		if (k->frame->zones_n == 1u)
+			same = n;
 		zone_release(k, z, order, same, in + i);
 		i += same;
 	}
