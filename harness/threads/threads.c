@@ -22,16 +22,26 @@ static struct threads_machine *machine(struct kmm *k)
 	return kmm_port_ctx(k);
 }
 
+#define LARGE_BYTES (2ull << 20)
+
+/// Address space that begins where a large page may.
 static char *reserve(uint64_t bytes)
 {
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+	uint64_t pages = (bytes + 4095u) & ~4095ull;
+	char *p = mmap(NULL, pages + LARGE_BYTES, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint64_t lead;
 
 	if (p == MAP_FAILED)
 		return NULL;
+	lead = (0u - (uintptr_t)p) & (LARGE_BYTES - 1u);
+	if (lead != 0)
+		munmap(p, lead);
+	if (lead != LARGE_BYTES)
+		munmap(p + lead + pages, LARGE_BYTES - lead);
 	/* A kernel's direct map has large leaves; so has this, where Linux can. */
-	madvise(p, bytes, MADV_HUGEPAGE);
-	return p;
+	madvise(p + lead, bytes, MADV_HUGEPAGE);
+	return p + lead;
 }
 
 static const char *allocate(struct threads_machine *m, const struct threads_options *o,

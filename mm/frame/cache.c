@@ -6,7 +6,7 @@
 /// of this CPU's list that has any, and is that zone's from then on. A full one gives its
 /// oldest batch back, which is the coldest, so a burst around either end costs a policy
 /// call each batch, not each frame. Blocks of other zones than the magazine's go straight
-/// home.
+/// home, unless it is empty and the zone is near: then it is that zone's from then on.
 ///
 /// Invariants
 ///   I1  young and slot[0..n) are distinct blocks of the magazine's order in its zone,
@@ -205,6 +205,31 @@ static void scatter_look(struct kmm *k, struct frame_cpu *fc, const struct zone 
 		back_flush(k, fc);
 }
 
+static void set_zone(struct magazine *m, struct zone *z)
+{
+	m->zone = z;
+	m->base = z->base;
+	m->span_n = z->end - z->base;
+}
+
+bool cache_adopt(struct kmm *k, struct frame_cpu *fc, struct magazine *m, struct kmm_pfn pfn)
+{
+	const struct zone_list *l = zone_list_here(k);
+	struct zone *z = zone_of(k, pfn);
+
+	/* What old devices need isn't mixed with the rest, where there is a rest. */
+	if (magazine_count(m) != 0 || z->node != fc->node ||
+	    (z->kind == KMM_ZONE_DMA && l->zone[0] != z->index))
+		return false;
+	for (unsigned i = 0; i < l->n; i++) {
+		if (l->zone[i] == z->index) {
+			set_zone(m, z);
+			return true;
+		}
+	}
+	return false;
+}
+
 bool cache_refill(struct kmm *k, struct frame_cpu *fc, struct magazine *m)
 {
 	const struct zone_list *l = zone_list_here(k);
@@ -217,9 +242,7 @@ bool cache_refill(struct kmm *k, struct frame_cpu *fc, struct magazine *m)
 
 		if (got == 0)
 			continue;
-		m->zone = z;
-		m->base = z->base;
-		m->span_n = z->end - z->base;
+		set_zone(m, z);
 		atomic_store_relaxed(&m->n, got);
 		counter_add(&m->moved_n, got);
 		counter_add(&fc->refill_n, 1u);
@@ -231,10 +254,15 @@ bool cache_refill(struct kmm *k, struct frame_cpu *fc, struct magazine *m)
 	return false;
 }
 
-/// Gives the oldest quarter of a full magazine back: the others move down for it.
+/// Gives the oldest batch of a full magazine back, a quarter if that is more: the others
+/// move down for it.
 static void spill(struct kmm *k, struct frame_cpu *fc, struct magazine *m)
 {
-	uint32_t batch = (m->n + 3u) / 4u, rest = m->n - batch;
+	uint32_t quarter = m->n / 4u, batch = quarter > m->batch ? quarter : m->batch, rest;
+
+	batch = batch < m->n ? batch : m->n;
+	rest = m->n - batch;
+
 
 	zone_release(k, m->zone, m->order, batch, m->slot);
 	for (uint32_t i = 0; i < rest; i += batch) /* pieces that don't overlap */

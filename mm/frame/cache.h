@@ -39,6 +39,10 @@ static inline struct magazine *magazine_for(struct frame_cpu *fc, unsigned order
 /// Returns: whether any came
 bool cache_refill(struct kmm *k, struct frame_cpu *fc, struct magazine *m);
 
+/// Makes an empty magazine that of a block's zone, if this CPU's memory comes from there.
+/// Returns: whether it is now
+bool cache_adopt(struct kmm *k, struct frame_cpu *fc, struct magazine *m, struct kmm_pfn pfn);
+
 /// Frees a block of a magazine's order and zone that had no room.
 void cache_push_slow(struct kmm *k, struct frame_cpu *fc, struct magazine *m, struct kmm_pfn pfn);
 

@@ -52,7 +52,8 @@ static unsigned take(struct kmm *k, struct frame_cpu *fc, const struct frame_wan
 			(void)cache_refill(k, fc, m);
 		while (got < n && magazine_pop(m, out + got))
 			got++;
-		counter_add(&m->alloc_n, got);
+		if (got != 0) /* a failure leaves alone what others read meanwhile */
+			counter_add(&m->alloc_n, got);
 		if (n == 1)
 			return got; /* the refill has asked the policies */
 	}

@@ -56,7 +56,7 @@ static void free_block(struct kmm *k, struct kmm_pfn pfn, unsigned order, enum f
 	fc = kmm_port_cpu(k)->frame;
 	m = magazine_for(fc, order, group);
 	frame_tag_set(k, pfn, FRAME_NONE + zeroed);
-	if (m != NULL && magazine_takes(m, pfn)) {
+	if (m != NULL && (magazine_takes(m, pfn) || cache_adopt(k, fc, m, pfn))) {
 		if (!magazine_push(m, pfn))
 			cache_push_slow(k, fc, m, pfn);
 	} else if (!reserve_gives(k, order, pfn)) {

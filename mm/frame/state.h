@@ -68,15 +68,18 @@ enum {
 /// One CPU's caches and event counts. Guard: its CPU, interrupts off.
 struct frame_cpu {
 	struct magazine magazine[MAGAZINES_N];
-	uint64_t refill_n, drain_n, fail_n; /* events */
-	uint64_t direct_alloc_n, direct_free_n; /* calls that passed all magazines by */
-	uint64_t claim_n[KMM_ZONES_MAX], release_n[KMM_ZONES_MAX]; /* calls of zones' policies */
+	/* Read by others who look for frames; the counts would get in their way. */
 	uint32_t back_n;    /* atomic; frames in back[] */
 	bool scattered;     /* frees of single frames go to back[] */
 	uint8_t node;       /* constant */
-	uint32_t told;      /* atomic; zones whose level may have changed, one bit each */
 	struct zone *back_zone; /* theirs, if back_n != 0 */
 	struct kmm_pfn *back;   /* [BACK_N]; constant */
+
+	uint64_t refill_n __attribute__((aligned(64)));
+	uint64_t drain_n, fail_n; /* events */
+	uint64_t direct_alloc_n, direct_free_n; /* calls that passed all magazines by */
+	uint64_t claim_n[KMM_ZONES_MAX], release_n[KMM_ZONES_MAX]; /* calls of zones' policies */
+	uint32_t told;      /* atomic; zones whose level may have changed, one bit each */
 } __attribute__((aligned(64)));
 
 /// Frames kept for those that may not fail.
