@@ -1,12 +1,12 @@
 # Builds both kernels and their user programs: build/<arch>/kernel and
 # build/<arch>/user/<program>. Each architecture brings its flags in files.mk.
 # build/<arch>/kernel-checked is the same kernel with all assertions, poisoned free frames
-# and failures that can be injected: for tests, not for figures.
+# failures that can be injected, and a record of frames: for tests, not for figures.
 
 include kernel-glue/files.mk kernel-glue/aarch64/files.mk harness/verdict/files.mk
 
 CHECKED := $(foreach c,FAIL=1 POISON=1 ASSERT=2,-UKMM_CONFIG_$(firstword $(subst =, ,$(c))) \
-	-DKMM_CONFIG_$(c))
+	-DKMM_CONFIG_$(c)) -DGLUE_RECORDS=1
 
 # 1 architecture, 2 its variables' prefix
 define kernel_rules

@@ -11,7 +11,7 @@ GLUE_INCLUDE = -Imm -Imm/include -Iharness -Ikernel-glue -Ikernel-glue/common
 COMMON_SRC = $(addprefix kernel-glue/common/, bench.c blob.S command.c console.c crew.c elf.c \
 	fault.c \
 	main.c mem.c memory.c panic.c port.c process.c sched.c stress.c syscall.c syscall_mem.c trace.c \
-	trace_user.c user.c verdicts.c)
+	record.c trace_user.c user.c verdicts.c)
 GLUE_OPS_SRC = $(addprefix harness/ops/, ops.c names.c digest.c)
 
 X86_64_SRC = $(addprefix kernel-glue/x86_64/, boot.S trap.S arch.c cpu.c firmware.c irq.c \

@@ -53,6 +53,11 @@ const struct kmm_topology *memory_topology(void);
 /// Statistics as they were before kmm had frames.
 extern struct kmm_frame_stats glue_first_stats;
 
+/* ---- record.c ---- */
+/// Begins to record frames, if the command line says so; prints what was.
+void record_start(void);
+void record_print(void);
+
 /* ---- panic.c ---- */
 /// Prints "@end STATUS" and stops the machine.
 _Noreturn void glue_end(int status);

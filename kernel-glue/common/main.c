@@ -64,6 +64,7 @@ static int tear_down(void)
 	enum kmm_error e = kmm_check(glue_kmm);
 	uint64_t leaked;
 
+	record_print();
 	if (e != KMM_OK)
 		glue_print("@check failed %s\n", kmm_error_text(e));
 	else
@@ -98,6 +99,7 @@ _Noreturn void glue_main(struct boot_info *b)
 		b->cpus_n = (unsigned)command_number("cpus", b->cpus_n);
 	if (b->cpus_n == 0)
 		b->cpus_n = 1;
+	record_start();
 	memory_up(b);
 	cpu_online();
 	cpus_up(b);

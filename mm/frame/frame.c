@@ -146,8 +146,10 @@ enum kmm_error kmm_frame_alloc_on(struct kmm *k, unsigned order, unsigned flags,
 {
 	enum kmm_error e = alloc_one(k, order, flags, nodes, out);
 
-	if (e == KMM_OK)
+	if (e == KMM_OK) {
 		frame_tag_set(k, *out, (flags & KMM_FRAME_MOVABLE ? FRAME_MOVABLE : FRAME_USED) + order);
+		KMM_TRACE_FRAME(k, true, *out, order);
+	}
 	return e;
 }
 
@@ -178,6 +180,7 @@ static inline enum kmm_error alloc_hit(struct kmm *k, unsigned i, unsigned order
 		return alloc_missed(k, order, pinned, out);
 	counter_add(&m->alloc_n, 1u);
 	frame_tag_set(k, pfn, FRAME_USED + order);
+	KMM_TRACE_FRAME(k, true, pfn, order);
 	*out = pfn;
 	KMM_UNPIN(k, pinned);
 	return KMM_OK;
@@ -217,6 +220,8 @@ unsigned kmm_frame_alloc_batch(struct kmm *k, unsigned order, unsigned flags, un
 					0 : alloc_chunk(k, &w, want, out + got);
 
 		frame_tags_set(k, out + got, more, tag_of_want(&w));
+		for (unsigned i = got; i < got + more; i++)
+			KMM_TRACE_FRAME(k, true, out[i], order);
 		got += more;
 		if (more < want) {
 			pressure_failed(k);
@@ -240,6 +245,7 @@ enum kmm_error frame_alloc_kind(struct kmm *k, unsigned order, unsigned flags,
 		e->order = (uint8_t)order;
 		e->flags = 0;
 		frame_tag_set(k, *out, kind);
+		KMM_TRACE_FRAME(k, true, *out, order);
 	}
 	return err;
 }

@@ -51,6 +51,7 @@ static void free_block(struct kmm *k, struct kmm_pfn pfn, unsigned order, enum f
 	struct magazine *m;
 	bool tell;
 
+	KMM_TRACE_FRAME(k, false, pfn, order);
 	contents_end(k, pfn, order, zeroed);
 	was = kmm_port_irq_save(k);
 	fc = kmm_port_cpu(k)->frame;
@@ -100,6 +101,7 @@ static __attribute__((noinline)) enum kmm_error free_full(struct kmm *k, struct 
 
 	if (order == 0 && cache_back_push(fc, &fc->magazine[MAGAZINE_PINNED], pfn)) {
 		frame_tag_set(k, pfn, FRAME_NONE);
+		KMM_TRACE_FRAME(k, false, pfn, order);
 		KMM_UNPIN(k, pinned);
 		return KMM_OK;
 	}
@@ -121,6 +123,7 @@ static inline enum kmm_error free_hit(struct kmm *k, unsigned i, struct kmm_pfn 
 	if (__builtin_expect(!magazine_push(m, pfn), 0))
 		return free_full(k, pfn, order, pinned);
 	frame_tag_set(k, pfn, FRAME_NONE);
+	KMM_TRACE_FRAME(k, false, pfn, order);
 	KMM_UNPIN(k, pinned);
 	return KMM_OK;
 }
@@ -168,6 +171,7 @@ static unsigned free_chunk(struct kmm *k, unsigned order, unsigned n, const stru
 			KMM_ASSERT(k, *e != KMM_OK, "I1: two rules for one thing");
 			break;
 		}
+		KMM_TRACE_FRAME(k, false, pfn[done], order);
 		contents_end(k, pfn[done], order, 0);
 		/* At once: a block that stands here twice is caught. */
 		atomic_store_relaxed(tag, FRAME_NONE);

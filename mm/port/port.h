@@ -41,6 +41,9 @@
 /// that call nothing: between them this CPU's block stays the same, and no interrupt handler
 /// of this CPU runs code of kmm's. Without them they are irq_save and irq_restore.
 ///
+/// and KMM_TRACE_FRAME(k, taken, pfn, order), a statement that sees each block that the frame
+/// unit hands out (taken) and takes back; ranges it doesn't see. Interrupts may be on.
+///
 /// It may define KMM_CONFIG_FAIL, KMM_CONFIG_POISON (0 or 1), KMM_CONFIG_ASSERT (0..2), the atomics
 /// themselves (base/atomic.h), and KMM_IRQ_WAS_ON(was), which says of what
 /// kmm_port_irq_save returned whether interrupts were on; without it an allocation
@@ -57,6 +60,9 @@
 #ifndef KMM_PIN
 #define KMM_PIN(k) kmm_port_irq_save(k)
 #define KMM_UNPIN(k, pinned) kmm_port_irq_restore((k), (pinned))
+#endif
+#ifndef KMM_TRACE_FRAME
+#define KMM_TRACE_FRAME(k, taken, pfn, order) ((void)0)
 #endif
 #ifndef KMM_CONFIG_POISON
 #define KMM_CONFIG_POISON 0

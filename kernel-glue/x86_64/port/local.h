@@ -123,4 +123,9 @@ static inline void kmm_port_root_load(struct kmm *k, struct kmm_pa root)
 	__asm__ volatile("movq %0, %%cr3" : : "r"(root.a) : "memory");
 }
 
+#if GLUE_RECORDS
+#define KMM_TRACE_FRAME(k, taken, pfn, order) record_frame((taken), (pfn).n, (order))
+void record_frame(bool taken, uint64_t pfn, unsigned order);
+#endif
+
 #endif
