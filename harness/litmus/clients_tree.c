@@ -21,6 +21,7 @@ static _Thread_local enum fault fault;
 
 #define frame_policy_tree faulty_policy_tree
 #define frame_tree_give faulty_give
+#define frame_tree_release faulty_release
 #define frame_tree_block_take faulty_block_take
 #define frame_tree_find_dense faulty_find_dense
 #define frame_tree_find_any faulty_find_any
@@ -103,6 +104,7 @@ static uint64_t faulty_load(const uint64_t *p)
 #include "frame/shelf.c"
 #include "frame/tree.c"
 #include "frame/tree_find.c"
+#include "frame/tree_give.c"
 #include "frame/tree_range.c"
 #include "frame/tree_whole.c"
 

@@ -76,7 +76,6 @@
 /// counterpart here). Warren, Hacker's Delight 6-2 (runs of set bits).
 #include "frame/tree.h"
 
-#define PREFETCH_AHEAD 8u
 #define RUN_TRIES 4u /* blocks looked at before another is opened */
 #define PLENTY_MAX 33u /* whole blocks; in small memories 1 in 64, and one */
 
@@ -140,119 +139,6 @@ static void *init(struct kmm *k, void *meta, uint64_t base, uint64_t n)
 	t->block = (void *)lay(t, i);
 	init_cpus(t);
 	return t;
-}
-
-/* ---- giving back ---- */
-
-static bool block_full(const struct frame_tree_block *block)
-{
-	for (unsigned i = 0; i < TREE_BLOCK_WORDS; i++)
-		if (atomic_load_seq_cst(&block->word[i]) != TREE_WORD_FULL)
-			return false;
-	return true;
-}
-
-/// Takes eight words that were seen full. If one isn't any more, the others go back.
-static bool block_take_all(struct frame_tree_block *block)
-{
-	unsigned i = 0;
-
-	for (; i < TREE_BLOCK_WORDS; i++) {
-		uint64_t full = TREE_WORD_FULL;
-
-		if (!atomic_cas_acq_rel(&block->word[i], &full, 0u))
-			break;
-	}
-	if (i == TREE_BLOCK_WORDS)
-		return true;
-	while (i-- != 0)
-		(void)atomic_or_seq_cst(&block->word[i], TREE_WORD_FULL);
-	return false;
-}
-
-/// I3: the caller has completed a word. Returns: is the block whole now?
-static bool block_close(struct frame_tree *t, uint64_t b)
-{
-	struct frame_tree_block *block = tree_block(t, b);
-
-	/* Once more after a failure: another may have given the missing frames back, and
-	 * seen the words that were taken here for the while. */
-	while (block_full(block)) {
-		if (!block_take_all(block))
-			continue;
-		/* Nobody else owns a frame of it, so nobody who releases one now relies on the
-		 * dirty bit. */
-		if (shelf_has(t->dirty, b))
-			(void)shelf_remove(t->dirty, b);
-		tree_whole_add(t, b);
-		return true;
-	}
-	return false;
-}
-
-void frame_tree_give(struct kmm *k, struct frame_tree *t, uint64_t b, unsigned i, uint64_t mask)
-{
-	uint64_t was;
-
-	KMM_ASSERT(k, !shelf_has(t->whole, b), "tree I2");
-	was = atomic_or_seq_cst(&tree_block(t, b)->word[i], mask);
-	KMM_ASSERT(k, (was & mask) == 0, "tree I1");
-	(void)k;
-	if ((was | mask) == TREE_WORD_FULL && block_close(t, b))
-		return;
-	if (!shelf_has(t->dirty, b)) /* I4 */
-		shelf_add(&t->shape, t->dirty, b);
-}
-
-/// Single frames; those of one word that follow each other in in[] go back together.
-static void release_frames(struct kmm *k, struct frame_tree *t, unsigned n,
-			   const struct kmm_pfn *in)
-{
-	for (unsigned i = 0; i < n;) {
-		uint64_t word = in[i].n >> TREE_WORD_LG2, mask = 0;
-
-		if (i + PREFETCH_AHEAD < n) {
-			uint64_t next = in[i + PREFETCH_AHEAD].n;
-
-			__builtin_prefetch(tree_block(t, tree_block_of(t, next)), 1);
-		}
-		do {
-			KMM_ASSERT(k, in[i].n >= t->base && in[i].n < t->end, "tree: its span");
-			KMM_ASSERT(k, (mask & shelf_bit(in[i].n)) == 0, "tree I1");
-			mask |= shelf_bit(in[i].n);
-		} while (++i < n && in[i].n >> TREE_WORD_LG2 == word);
-		frame_tree_give(k, t, (word >> 3) - t->block0, word & 7u, mask);
-	}
-}
-
-/// A run of 2^order frames, 0 < order <= 8.
-static void release_run(struct kmm *k, struct frame_tree *t, unsigned order, struct kmm_pfn pfn)
-{
-	uint64_t b = tree_block_of(t, pfn.n);
-	unsigned i = (unsigned)(pfn.n >> TREE_WORD_LG2) & (TREE_BLOCK_WORDS - 1u);
-
-	KMM_ASSERT(k, bits_aligned(pfn.n, 1ull << order), "tree: a block is aligned");
-	KMM_ASSERT(k, pfn.n >= t->base && pfn.n + (1ull << order) <= t->end, "tree: its span");
-	if (order <= TREE_WORD_LG2) {
-		frame_tree_give(k, t, b, i, bits_mask(1u << order) << (pfn.n & 63u));
-		return;
-	}
-	for (unsigned end = i + (1u << (order - TREE_WORD_LG2)); i < end; i++)
-		frame_tree_give(k, t, b, i, TREE_WORD_FULL);
-}
-
-static void release(struct kmm *k, void *state, unsigned order, unsigned n,
-		    const struct kmm_pfn *in)
-{
-	struct frame_tree *t = state;
-
-	if (order == 0)
-		release_frames(k, t, n, in);
-	else if (order >= TREE_BLOCK_LG2)
-		frame_tree_release_whole(k, t, order, n, in);
-	else
-		for (unsigned i = 0; i < n; i++)
-			release_run(k, t, order, in[i]);
 }
 
 /* ---- taking ---- */
@@ -497,7 +383,7 @@ const struct frame_policy frame_policy_tree = {
 	.init = init,
 	.add_range = frame_tree_add_range,
 	.claim = claim,
-	.release = release,
+	.release = frame_tree_release,
 	.next_run = frame_tree_next_run,
 	.claim_range = frame_tree_claim_range,
 	.whole_n = whole_n,

@@ -110,10 +110,16 @@ static inline uint64_t tree_lowest(uint64_t x, unsigned n)
 	return x ^ rest;
 }
 
-/* ---- tree.c ---- */
+/* ---- tree_give.c ---- */
 
 /// Puts frames of a block's word i back there; closes the block if that made it whole.
 void frame_tree_give(struct kmm *k, struct frame_tree *t, uint64_t b, unsigned i, uint64_t mask);
+
+/// See frame/policy.h.
+void frame_tree_release(struct kmm *k, void *state, unsigned order, unsigned n,
+			const struct kmm_pfn *in);
+
+/* ---- tree.c ---- */
 
 /// Takes up to n runs of 2^order frames, order <= 8, from a block's words.
 unsigned frame_tree_block_take(struct kmm *k, struct frame_tree *t, uint64_t b, unsigned order,
