@@ -83,18 +83,18 @@ int cmd_finding(const struct command *self, int argc, char **argv)
 {
 	const char *path = STORE_PATH, *seed = "", *found = "", *seconds = "0", *execs = "0";
 	const char *trace = NULL, *kind = "fuzz";
-	struct store_finding f = { .engine = "", .fault = "", .oracle = "" };
+	struct store_finding f = { .engine = "", .fault = "", .variant = "", .oracle = "" };
 	const struct word_option options[] = {
 		{ "--db", &path },	 { "--kind", &kind },	  { "--engine", &f.engine },
 		{ "--fault", &f.fault }, { "--seed", &seed },	  { "--found", &found },
 		{ "--seconds", &seconds }, { "--execs", &execs }, { "--oracle", &f.oracle },
-		{ "--trace", &trace } };
+		{ "--trace", &trace },	 { "--variant", &f.variant } };
 	uint64_t found_n;
 	struct store s;
 	char *text;
 	int code;
 
-	if (!commands_parse(self, argc, argv, options, 10, NULL, 0, NULL))
+	if (!commands_parse(self, argc, argv, options, 11, NULL, 0, NULL))
 		return EXIT_USAGE;
 	if (!f.engine[0] || !number(seed, &f.seed) || !number(found, &found_n) || found_n > 1 ||
 	    !number(execs, &f.execs))

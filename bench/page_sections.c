@@ -259,13 +259,13 @@ bool page_fuzz(struct page *p)
 		"Planted faults: how many seeds found each, and how fast, from an empty corpus. "
 		"The unmodified tree: hours spent and what was found.");
 	return table_or(
-		p, "engine|fault|found|median seconds|shortest trace|oracles",
-		"SELECT engine, CASE fault WHEN '' THEN '(none planted)' ELSE fault END, CASE WHEN "
+		p, "engine|variant|fault|found|hours|seconds to a find|shortest trace|oracles",
+		"SELECT engine, CASE variant WHEN '' THEN '(any)' ELSE variant END, CASE fault WHEN '' THEN '(none planted)' ELSE fault END, CASE WHEN "
 		"fault = '' AND sum(found) > 0 THEN '!' WHEN fault <> '' AND sum(found) * 10 < "
 		"count(*) * 9 THEN '!' ELSE '+' END || sum(found) || ' of ' || count(*), "
-		"printf('%.1f', avg(CASE WHEN found THEN seconds END)), min(CASE WHEN found THEN "
+		"printf('%.2f', sum(seconds) / 3600), printf('%.1f', avg(CASE WHEN found THEN seconds END)), min(CASE WHEN found THEN "
 		"ops_n END), group_concat(DISTINCT CASE WHEN found THEN oracle END) FROM finding "
-		"GROUP BY engine, fault ORDER BY fault, engine",
+		"GROUP BY engine, variant, fault ORDER BY fault, variant, engine",
 		"No fuzz run recorded yet.");
 }
 

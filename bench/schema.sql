@@ -1,4 +1,4 @@
--- Schema version 1 of results/pagemill.db.
+-- Schema version 2 of results/pagemill.db.
 --
 -- Names are interned once (machine … series); what was measured is immutable
 -- (session, run, sample, histogram, finding); what was concluded can be
@@ -84,7 +84,8 @@ CREATE TABLE finding (
 	found INTEGER NOT NULL CHECK (found IN (0, 1)),
 	seconds REAL NOT NULL, execs INTEGER NOT NULL,
 	oracle TEXT NOT NULL DEFAULT '', ops_n INTEGER NOT NULL DEFAULT 0,
-	trace TEXT NOT NULL DEFAULT ''
+	trace TEXT NOT NULL DEFAULT '',
+	variant TEXT NOT NULL DEFAULT '' -- the preset fuzzed; '' = each input names its own
 ) STRICT;
 
 CREATE TABLE verdict (

@@ -63,6 +63,17 @@ static bool create_schema(struct store *s)
 	       execute(s, pragmas, "cannot create") && execute(s, "COMMIT", "cannot create");
 }
 
+/// Brings a database of an older version up to this one, whole or not at all.
+static bool migrate(struct store *s)
+{
+	/* 1 to 2: a fuzz run has a variant. */
+	return execute(s, "BEGIN IMMEDIATE", "cannot migrate") &&
+	       execute(s, "ALTER TABLE finding ADD COLUMN variant TEXT NOT NULL DEFAULT ''",
+		       "cannot migrate") &&
+	       execute(s, "PRAGMA user_version = 2", "cannot migrate") &&
+	       execute(s, "COMMIT", "cannot migrate");
+}
+
 static bool check_identity(struct store *s, bool fresh, enum store_mode mode)
 {
 	int64_t id, version;
@@ -76,7 +87,12 @@ static bool check_identity(struct store *s, bool fresh, enum store_mode mode)
 	if (version > STORE_VERSION)
 		return fail(s, "schema version %lld is newer than this pagemill's %d",
 			    (long long)version, STORE_VERSION);
-	return true;
+	if (version == STORE_VERSION)
+		return true;
+	return mode == STORE_WRITE ?
+		       migrate(s) :
+		       fail(s, "schema version %lld is older than this pagemill's %d: recording "
+			       "anything brings it up", (long long)version, STORE_VERSION);
 }
 
 /// Is there anything in the file yet? (An empty file is a fresh database.)
@@ -332,20 +348,20 @@ bool store_verdict(struct store *s, const char *subject, const char *body, bool 
 
 bool store_finding(struct store *s, const struct store_finding *f)
 {
-	const char *arg[] = { f->engine, f->fault, f->oracle, f->trace };
+	const char *arg[] = { f->engine, f->fault, f->oracle, f->trace, f->variant };
 	sqlite3_stmt *st = store_query(
 		s,
-		"INSERT INTO finding (engine, fault, oracle, trace, session_id, seed, found, seconds, "
-		"execs, ops_n) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-		4, arg);
+		"INSERT INTO finding (engine, fault, oracle, trace, variant, session_id, seed, found, "
+		"seconds, execs, ops_n) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+		5, arg);
 
 	if (!st)
 		return false;
-	sqlite3_bind_int64(st, 5, s->session);
-	sqlite3_bind_int64(st, 6, (int64_t)f->seed);
-	sqlite3_bind_int(st, 7, f->found);
-	sqlite3_bind_double(st, 8, f->seconds);
-	sqlite3_bind_int64(st, 9, (int64_t)f->execs);
-	sqlite3_bind_int(st, 10, (int)f->ops_n);
+	sqlite3_bind_int64(st, 6, s->session);
+	sqlite3_bind_int64(st, 7, (int64_t)f->seed);
+	sqlite3_bind_int(st, 8, f->found);
+	sqlite3_bind_double(st, 9, f->seconds);
+	sqlite3_bind_int64(st, 10, (int64_t)f->execs);
+	sqlite3_bind_int(st, 11, (int)f->ops_n);
 	return finish(s, st);
 }

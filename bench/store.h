@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define STORE_APPLICATION_ID 0x50474d4c /* "PGML" */
-#define STORE_VERSION 1
+#define STORE_VERSION 2
 #define STORE_ERROR_BYTES 512
 
 struct store {
@@ -49,7 +49,7 @@ bool store_verdict(struct store *s, const char *subject, const char *body, bool 
 		   const char *note);
 
 struct store_finding {
-	const char *engine, *fault;
+	const char *engine, *fault, *variant; /* variant: a preset, "" = each run its own */
 	uint64_t seed;
 	bool found;
 	double seconds;

@@ -76,7 +76,7 @@ static const struct command commands[] = {
 	  "  --resume KIND             go on with the newest session of this kind\n" },
 	{ "finding", "--engine E --seed N --found 0|1 [OPTION…]", "store one fuzz run's outcome",
 	  cmd_finding,
-	  "  --fault NAME, --seconds S, --execs N, --oracle NAME, --trace FILE\n"
+	  "  --fault NAME, --variant PRESET, --seconds S, --execs N, --oracle NAME, --trace FILE\n"
 	  "  --kind KIND, --db FILE\n" },
 	{ "verdict", "SUBJECT BODY ok|failed [OPTION…]", "store one verdict", cmd_verdict,
 	  "  --note TEXT, --kind KIND, --db FILE\n" },

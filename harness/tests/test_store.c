@@ -133,6 +133,41 @@ static void store_newer_schema_is_refused(void **state)
 	assert_non_null(strstr(s.error, "newer"));
 }
 
+/// What version 1 had, and a row of it.
+static void make_old(void)
+{
+	struct store s;
+
+	assert_true(store_open(&s, path, STORE_WRITE));
+	assert_int_equal(sqlite3_exec(s.db, "ALTER TABLE finding DROP COLUMN variant; PRAGMA "
+				      "user_version = 1", 0, 0, 0), SQLITE_OK);
+	store_close(&s);
+}
+
+static void store_older_schema_is_migrated(void **state)
+{
+	const struct store_finding f = { .engine = "afl", .fault = "", .variant = "pagemill+buddy",
+					 .oracle = "", .trace = "" };
+	struct store s;
+	sqlite3_stmt *st;
+
+	(void)state;
+	make_old();
+	assert_false(store_open(&s, path, STORE_READ));
+	assert_non_null(strstr(s.error, "older"));
+	assert_true(store_open(&s, path, STORE_WRITE));
+	assert_true(store_session(&s, "fuzz"));
+	assert_true(store_finding(&s, &f));
+	store_close(&s);
+	assert_true(store_open(&s, path, STORE_READ));
+	st = store_query(&s, "SELECT count(*) FROM finding WHERE variant = 'pagemill+buddy'", 0, NULL);
+	assert_non_null(st);
+	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+	assert_int_equal(sqlite3_column_int(st, 0), 1);
+	sqlite3_finalize(st);
+	store_close(&s);
+}
+
 static void store_text_file_is_refused(void **state)
 {
 	struct store s;
@@ -156,6 +191,7 @@ int main(int argc, char **argv)
 		CASE(store_unit_unknown_is_refused),
 		CASE(store_foreign_database_is_left_alone),
 		CASE(store_newer_schema_is_refused),
+		CASE(store_older_schema_is_migrated),
 		CASE(store_text_file_is_refused),
 	};
 

@@ -364,12 +364,13 @@ uint64_t cache_cpu_frames_n(const struct frame_cpu *fc)
 /// CPUs other than this one whose caches hold something.
 static kmm_cpumask holders(struct kmm *k)
 {
+	unsigned here = kmm_port_cpu(k)->id;
 	kmm_cpumask set = 0;
 
 	for (unsigned i = 0; i < k->cpus_n; i++)
-		if (!cache_cpu_empty(k->cpus[i].frame))
+		if (i != here && !cache_cpu_empty(k->cpus[i].frame))
 			set |= 1ull << i;
-	return set & ~(1ull << kmm_port_cpu(k)->id);
+	return set;
 }
 
 bool cache_others_hold(struct kmm *k)
