@@ -63,18 +63,33 @@ void frame_tree_give(struct kmm *k, struct frame_tree *t, uint64_t b, unsigned i
 		shelf_add(&t->shape, t->dirty, b);
 }
 
+/// How many of in[0..n), n > 1, follow each other from the first on inside one word, by this
+/// step, 1 or -1.
+static unsigned neighbours(const struct kmm_pfn *in, unsigned n, uint64_t step)
+{
+	unsigned bit = (unsigned)in[0].n & 63u, most = step == 1u ? 64u - bit : bit + 1u, len = 2;
+
+	most = most < n ? most : n;
+	for (uint64_t next = in[1].n + step; len < most && in[len].n == next; next += step)
+		len++;
+	return len;
+}
+
 /// How many of in[] from the first on lie in one word; *mask = their bits. Neighbours, up
 /// or down, which most frees of many are, are only compared.
 static unsigned word_gather(struct kmm *k, const struct kmm_pfn *in, unsigned n, uint64_t *mask)
 {
-	uint64_t first = in[0].n, word = first >> TREE_WORD_LG2;
-	uint64_t step = n > 1u ? in[1].n - first : 0, next = first + step;
+	uint64_t word = in[0].n >> TREE_WORD_LG2, step;
 	unsigned len = 1;
 
-	if (step == 1u || step == ~0ull)
-		for (; len < n && in[len].n == next && next >> TREE_WORD_LG2 == word; len++)
-			next += step;
-	*mask = bits_mask(len) << ((step == 1u ? first : first - (len - 1u)) & 63u);
+	*mask = shelf_bit(in[0].n);
+	if (n == 1u || in[1].n >> TREE_WORD_LG2 != word)
+		return 1;
+	step = in[1].n - in[0].n;
+	if (step == 1u || step == ~0ull) {
+		len = neighbours(in, n, step);
+		*mask = bits_mask(len) << (in[step == 1u ? 0 : len - 1u].n & 63u);
+	}
 	for (; len < n && in[len].n >> TREE_WORD_LG2 == word; len++) {
 		KMM_ASSERT(k, (*mask & shelf_bit(in[len].n)) == 0, "tree I1");
 		*mask |= shelf_bit(in[len].n);
