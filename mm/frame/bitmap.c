@@ -135,7 +135,7 @@ static uint64_t word_take(uint64_t *word, unsigned n)
 	if (n >= BITMAP_WORD_BITS)
 		return atomic_exchange_acq_rel(word, 0u);
 	do
-		take = bitmap_lowest(x, n);
+		take = bits_first(x, n);
 	while (take != 0 && !atomic_cas_acq_rel(word, &x, x & ~take));
 	return take;
 }
@@ -170,10 +170,10 @@ static uint64_t word_take_runs(uint64_t *word, unsigned order, unsigned n)
 	if (n > BITMAP_WORD_BITS)
 		n = BITMAP_WORD_BITS;
 	do {
-		starts = bitmap_runs(x, order);
+		starts = bits_runs(x, order);
 		if (starts == 0)
 			return 0;
-		starts = bitmap_lowest(starts, n);
+		starts = bits_first(starts, n);
 		/* Runs don't overlap, so the product has one addend a bit: no carry. */
 	} while (!atomic_cas_acq_rel(word, &x, x & ~(starts * run)));
 	return starts;

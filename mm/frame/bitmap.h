@@ -18,13 +18,6 @@ struct bitmap {
 	uint64_t *word;     /* [words_n]; atomic */
 };
 
-/// Bits at the multiples of 2^order, order 0..6.
-static const uint64_t bitmap_aligned[BITMAP_WORD_LG2 + 1u] = {
-	0xffffffffffffffffull, 0x5555555555555555ull, 0x1111111111111111ull,
-	0x0101010101010101ull, 0x0001000100010001ull, 0x0000000100000001ull,
-	0x0000000000000001ull,
-};
-
 /// Bytes of words for n frames that begin anywhere: one word more than n / 64 rounded
 /// up, since the base may cut one.
 static inline uint64_t bitmap_word_bytes(uint64_t n)
@@ -65,24 +58,6 @@ static inline struct bitmap_piece bitmap_piece(const struct bitmap *b, uint64_t 
 		p.n = n;
 	p.mask = bits_mask((unsigned)p.n) << bit;
 	return p;
-}
-
-/// Bits of x at which an aligned run of 2^order set bits begins. order <= 6
-static inline uint64_t bitmap_runs(uint64_t x, unsigned order)
-{
-	for (unsigned have = 1; have < 1u << order; have <<= 1)
-		x &= x >> have;
-	return x & bitmap_aligned[order];
-}
-
-/// The n lowest set bits of x. n in 1..64
-static inline uint64_t bitmap_lowest(uint64_t x, unsigned n)
-{
-	uint64_t rest = x;
-
-	while (rest != 0 && n-- != 0)
-		rest &= rest - 1u;
-	return x & ~rest;
 }
 
 /// Aligned places for runs of whole words.

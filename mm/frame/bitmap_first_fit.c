@@ -83,7 +83,7 @@ static unsigned claim_runs_locked(struct bitmap *b, unsigned order, unsigned n,
 
 	for (uint64_t w = 0; w < b->words_n && got < n; w++) {
 		uint64_t x = b->word[w];
-		uint64_t starts = bitmap_runs(x, order);
+		uint64_t starts = bits_runs(x, order);
 
 		if (starts == 0)
 			continue;

@@ -110,16 +110,23 @@ static uint32_t batch_of(uint32_t size)
 	return half < BATCH ? half : BATCH;
 }
 
+/// Puts the block before the stack onto it: as room < size, there is a slot.
+static void young_settle(struct magazine *m)
+{
+	if (m->young >= YOUNG_NONE)
+		return;
+	m->slot[m->n].n = m->young;
+	atomic_store_relaxed(&m->young, YOUNG_NONE);
+	atomic_store_relaxed(&m->n, m->n + 1u);
+}
+
 /// A new size, and all that follows from it.
 static void resize(struct frame_cpu *fc, struct magazine *m, uint32_t size)
 {
 	m->size = size;
 	m->batch = batch_of(size);
 	if (fc->scattered && m->order == 0) {
-		if (m->young < YOUNG_NONE) { /* as room < size, there is a slot */
-			m->slot[m->n].n = m->young;
-			atomic_store_relaxed(&m->n, m->n + 1u);
-		}
+		young_settle(m);
 		m->room = 0;
 		atomic_store_relaxed(&m->young, YOUNG_SHUT);
 	} else {
@@ -315,11 +322,7 @@ void cache_drain(struct kmm *k, struct frame_cpu *fc)
 	for (unsigned i = 0; i < MAGAZINES_N; i++) {
 		struct magazine *m = &fc->magazine[i];
 
-		if (m->young < YOUNG_NONE) { /* as room < size, there is a slot */
-			m->slot[m->n].n = m->young;
-			atomic_store_relaxed(&m->young, YOUNG_NONE);
-			atomic_store_relaxed(&m->n, m->n + 1u);
-		}
+		young_settle(m);
 		if (m->n == 0)
 			continue;
 		zone_release(k, m->zone, m->order, m->n, m->slot);

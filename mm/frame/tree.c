@@ -168,7 +168,7 @@ static inline unsigned word_take(uint64_t *word, uint64_t pfn, unsigned order, u
 	uint64_t x = atomic_load_relaxed(word), starts, taken;
 
 	do {
-		starts = tree_lowest(order == 0 ? x : tree_runs_in(x, order), n);
+		starts = bits_first(order == 0 ? x : bits_runs(x, order), n);
 		if (starts == 0)
 			return 0;
 		taken = starts * bits_mask(1u << order); /* runs don't overlap */

@@ -80,36 +80,6 @@ static inline enum frame_group tree_group(const struct frame_tree *t, uint64_t b
 		       FRAME_GROUP_MOVABLE : FRAME_GROUP_PINNED;
 }
 
-/// Bits of x at which an aligned run of 2^order set bits begins. order <= 6
-static inline uint64_t tree_runs_in(uint64_t x, unsigned order)
-{
-	static const uint64_t aligned[TREE_WORD_LG2 + 1u] = {
-		0xffffffffffffffffull, 0x5555555555555555ull, 0x1111111111111111ull,
-		0x0101010101010101ull, 0x0001000100010001ull, 0x0000000100000001ull,
-		0x0000000000000001ull,
-	};
-
-	for (unsigned have = 1; have < 1u << order; have <<= 1)
-		x &= x >> have;
-	return x & aligned[order];
-}
-
-/// The n lowest bits set in x. At once where they follow each other.
-static inline uint64_t tree_lowest(uint64_t x, unsigned n)
-{
-	uint64_t rest = x;
-	unsigned low;
-
-	if (bits_count(x) <= n)
-		return x;
-	low = bits_lowest(x);
-	if (~(x >> low) == 0 || bits_lowest(~(x >> low)) >= n)
-		return bits_mask(n) << low;
-	while (n-- != 0 && rest != 0)
-		rest &= rest - 1u;
-	return x ^ rest;
-}
-
 /* ---- tree_give.c ---- */
 
 /// Puts frames of a block's word i back there; closes the block if that made it whole.

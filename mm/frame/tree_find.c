@@ -63,7 +63,7 @@ static unsigned sweep(struct frame_tree *t, struct frame_tree_cpu *c)
 		bits = atomic_load_relaxed(&t->dirty[i]);
 		if (i == c->dirty_at >> 6 && bits >> (c->dirty_at & 63u) != 0)
 			bits &= ~bits_mask((unsigned)c->dirty_at & 63u);
-		bits = tree_lowest(bits, SWEEP_BATCH);
+		bits = bits_first(bits, SWEEP_BATCH);
 		bits &= atomic_and_seq_cst(&t->dirty[i], ~bits);
 	} while (bits == 0);
 	for (uint64_t rest = bits; rest != 0; rest &= rest - 1u)

@@ -38,7 +38,7 @@ static uint64_t take_bits(struct frame_tree *t, struct frame_tree_cpu *c, unsign
 			c->whole_at = *i;
 			bits = atomic_load_relaxed(&t->whole[*i]);
 		}
-		bits = tree_lowest(bits, n);
+		bits = bits_first(bits, n);
 		if (bits != 0)
 			bits &= atomic_and_seq_cst(&t->whole[*i], ~bits);
 		if (bits != 0)
@@ -114,7 +114,7 @@ static unsigned claim_block_runs(struct frame_tree *t, unsigned order, unsigned 
 		uint64_t x = atomic_load_relaxed(&t->whole[i]), starts;
 
 		do
-			starts = tree_lowest(tree_runs_in(x, lg2), n - got);
+			starts = bits_first(bits_runs(x, lg2), n - got);
 		while (starts != 0 && !atomic_cas_acq_rel(&t->whole[i], &x, x & ~(starts * run)));
 		for (; starts != 0; starts &= starts - 1u)
 			out[got++].n = word_pfn(t, i) +

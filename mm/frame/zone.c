@@ -287,15 +287,16 @@ void zone_release(struct kmm *k, struct zone *z, unsigned order, unsigned n,
 
 void zone_release_mixed(struct kmm *k, unsigned order, unsigned n, const struct kmm_pfn *in)
 {
+	if (k->frame->zones_n == 1u) {
+		zone_release(k, &k->frame->zone[0], order, n, in);
+		return;
+	}
 	for (unsigned i = 0; i < n;) {
 		struct zone *z = zone_of(k, in[i]);
 		unsigned same = 1;
 
-		while (k->frame->zones_n != 1u && i + same < n &&
-		       in[i + same].n - z->base < z->end - z->base)
+		while (i + same < n && in[i + same].n - z->base < z->end - z->base)
 			same++;
-		if (k->frame->zones_n == 1u)
-			same = n;
 		zone_release(k, z, order, same, in + i);
 		i += same;
 	}
