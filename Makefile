@@ -98,7 +98,7 @@ $(B)/%/schema.o: $(B)/schema.c
 
 # Tests of mm's own units run on host threads; those of the bench on the simulated
 # machine's port.
-THREADS_TESTS := $(foreach t,frame% kmalloc memmap object pt_% slab tree vm_%, \
+THREADS_TESTS := $(foreach t,frame% kmalloc lock memmap object pt_% slab tree vm_%, \
                    $(filter harness/tests/test_$(t).c,$(wildcard harness/tests/test_*.c))) \
                  $(wildcard harness/tests/conformance_*.c)
 STORE_TESTS   := $(wildcard harness/tests/test_store*.c)

@@ -24,6 +24,7 @@ static _Thread_local enum fault fault;
 #define frame_tree_release faulty_release
 #define frame_tree_block_take faulty_block_take
 #define frame_tree_find_dense faulty_find_dense
+#define frame_tree_hand_file faulty_hand_file
 #define frame_tree_find_any faulty_find_any
 #define frame_tree_find_sparse faulty_find_sparse
 #define frame_tree_file faulty_file
@@ -42,6 +43,7 @@ static _Thread_local enum fault fault;
 #define shelf_seek faulty_seek
 #define shelf_seek_round faulty_seek_round
 #define shelf_take faulty_take
+#define shelf_take_bits faulty_take_bits
 #define shelf_check faulty_check
 
 extern const struct frame_policy faulty_policy_tree;
@@ -259,6 +261,36 @@ static void contents_run(struct litmus_env *e, unsigned cpu)
 	}
 }
 
+/* ---- a release, and a claim that has its block in hand ---- */
+
+/// Six frames are free in each of three blocks.
+static void hand_setup(struct litmus_env *e)
+{
+	start(e, FAULT_ACQ_REL, 1536, 440, 1030);
+	(void)policy->claim_range(&host.k, tree, at(440), 66);
+	(void)policy->claim_range(&host.k, tree, at(518), 506);
+}
+
+/// One gives a frame of the first block back, in a word that has no other. The other empties
+/// that block, goes on to the second, and doesn't need the third.
+static void hand_run(struct litmus_env *e, unsigned cpu)
+{
+	struct small *s = e->state;
+	struct kmm_pfn out[7];
+
+	if (cpu == 1)
+		give(0, 440);
+	else
+		s->got[0] = claim_some(0, 7, out);
+}
+
+static const char *hand_check(struct litmus_env *e)
+{
+	struct small *s = e->state;
+
+	return s->got[0] == 7 && there_are(0) == 12 ? NULL : "a frame is lost";
+}
+
 /* ---- closing ---- */
 
 /// A block of which all but its first frames of two words are free.
@@ -421,6 +453,13 @@ const struct litmus litmus_tree[] = {
 	  .preemptions = 4, .stale = 1, .fails = LITMUS_RACE,
 	  .needs_preemptions = 0, .needs_stale = 0, .all_max = 50, .random_max = 200,
 	  .pct_max = 1000, .depth = 1 },
+	{ .name = "tree_hand", .good = "a release into one of the blocks that a claim has in hand",
+	  .bad = "the same, with acquire and release only",
+	  .cpus_n = 2, .setup = hand_setup, .run = hand_run, .check = hand_check,
+	  .word = SMALL_WORDS,
+	  .preemptions = 4, .stale = 1, .fails = LITMUS_ASSERTION,
+	  .needs_preemptions = 0, .needs_stale = 1, .all_max = 50, .random_max = 200,
+	  .pct_max = 1000, .depth = 2 },
 	{ .name = "tree_close", .good = "two releases complete a block; one closes it",
 	  .bad = "the same, with acquire and release only",
 	  .cpus_n = 2, .setup = close_setup, .run = close_run, .check = close_check,
@@ -433,7 +472,7 @@ const struct litmus litmus_tree[] = {
 	  .cpus_n = 2, .setup = close_claim_setup, .run = close_claim_run, .check = close_check,
 	  .word = SMALL_WORDS,
 	  .preemptions = 2, .stale = 1, .fails = LITMUS_ASSERTION,
-	  .needs_preemptions = 2, .needs_stale = 0, .all_max = 500, .random_max = 200,
+	  .needs_preemptions = 2, .needs_stale = 0, .all_max = 500, .random_max = 1000,
 	  .pct_max = 10000, .depth = 3 },
 	{ .name = "tree_open", .good = "a block is opened, or taken whole; in one step",
 	  .bad = "a block is opened, or taken whole; in two steps",

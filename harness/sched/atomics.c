@@ -35,6 +35,21 @@ void sched_atomic_store(volatile void *at, unsigned bytes, uint64_t value, int o
 	memory_store(memory_on, sched_on->now, at, bytes, value, order);
 }
 
+uint64_t sched_atomic_load_eight(const uint8_t *at)
+{
+	uint64_t value = 0;
+
+	for (unsigned i = 0; i < 8u; i++)
+		value |= sched_atomic_load(at + i, 1, __ATOMIC_RELAXED) << 8 * i;
+	return value;
+}
+
+void sched_atomic_store_eight(uint8_t *at, uint64_t value)
+{
+	for (unsigned i = 0; i < 8u; i++)
+		sched_atomic_store(at + i, 1, value >> 8 * i & 0xffu, __ATOMIC_RELAXED);
+}
+
 uint64_t sched_atomic_update(volatile void *at, unsigned bytes, enum memory_rmw what,
 			     uint64_t operand, int order)
 {

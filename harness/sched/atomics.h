@@ -83,6 +83,19 @@ static inline void sched_look_end(struct sched_look l)
 		done_;                                                                        \
 	})
 #define KMM_ATOMIC_FENCE() sched_atomic_fence()
+/* Eight atomics to the machine, as eight CPUs might see them come one by one. */
+#define KMM_ATOMIC_LOAD_EIGHT(p)                          \
+	(SCHED_RUNS() ? sched_atomic_load_eight(p) : \
+			__atomic_load_n((const uint64_t *)(const void *)(p), __ATOMIC_RELAXED))
+#define KMM_ATOMIC_STORE_EIGHT(p, v)                                                      \
+	do {                                                                              \
+		if (SCHED_RUNS())                                                         \
+			sched_atomic_store_eight((p), (v));                               \
+		else                                                                      \
+			__atomic_store_n((uint64_t *)(void *)(p), (v), __ATOMIC_RELAXED); \
+	} while (0)
+uint64_t sched_atomic_load_eight(const uint8_t *at);
+void sched_atomic_store_eight(uint8_t *at, uint64_t value);
 
 /* Counters are no points: nobody decides by them. Written in one piece all the same. */
 #define KMM_COUNTER_ADD(p, v) sched_counter_add((p), sizeof(*(p)), (uint64_t)(v))

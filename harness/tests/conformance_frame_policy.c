@@ -186,6 +186,35 @@ static void policy_freed_block_of_full_memory_is_found(void **state)
 			}
 }
 
+/// A few free frames in each of many 2 MiB blocks: a small claim that comes by several of
+/// them leaves those it doesn't need where others find them.
+static void policy_scattered_frames_stay_findable(void **state)
+{
+	struct policy_host h;
+	struct world w;
+
+	(void)state;
+	EACH_POLICY(c)
+		for (unsigned group = 0; group < FRAME_GROUPS_N; group++) {
+			uint64_t got = 0;
+			unsigned more;
+
+			world_alone(&w, &h, c, 0x80000, 32u * 512u);
+			world_add(&w, 0, 32u * 512u);
+			fill(&w, 0, (enum frame_group)group);
+			for (unsigned i = 0; i < 32u * 10u; i++)
+				world_release(&w, draw(&w) % w.blocks_n);
+			for (unsigned i = 0; (more = world_claim(&w, 0, (enum frame_group)(i / 8u % 2u),
+								 1u + i % 9u)) != 0; i++) {
+				got += more;
+				if (i % 4u == 0)
+					world_compare(&w);
+			}
+			expect_equal(&w, "the frames claimed", got, 32u * 10u);
+			world_alone_stop(&w);
+		}
+}
+
 /// Frames that were taken by range and come back late join what is there.
 static void policy_range_is_taken_and_returned(void **state)
 {
@@ -425,6 +454,7 @@ int main(void)
 		cmocka_unit_test(policy_large_orders_match_owner_map),
 		cmocka_unit_test(policy_block_returns_in_parts),
 		cmocka_unit_test(policy_freed_block_of_full_memory_is_found),
+		cmocka_unit_test(policy_scattered_frames_stay_findable),
 		cmocka_unit_test(policy_range_is_taken_and_returned),
 		cmocka_unit_test(policy_two_instances_stay_apart),
 		cmocka_unit_test(policy_lock_count_grows_or_stays_zero),

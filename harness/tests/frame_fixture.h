@@ -68,4 +68,19 @@ static inline struct kmm *fixture_start(struct threads_machine *m, const char *p
 	return m->kmm;
 }
 
+/// Checks every invariant of frames, then ends the machine: nothing may be left.
+static inline void fixture_stop(struct threads_machine *m)
+{
+	assert_int_equal(kmm_frame_check(m->kmm), KMM_OK);
+	assert_int_equal(threads_stop(m), 0);
+}
+
+static inline struct kmm_frame_stats fixture_stats(struct kmm *k)
+{
+	struct kmm_frame_stats s;
+
+	kmm_frame_stats(k, &s);
+	return s;
+}
+
 #endif

@@ -25,12 +25,6 @@ static struct kmm *start(struct threads_machine *m, const char *preset)
 	return fixture_start(m, preset, 2, one, 1);
 }
 
-static void stop(struct threads_machine *m)
-{
-	assert_int_equal(kmm_frame_check(m->kmm), KMM_OK);
-	assert_int_equal(threads_stop(m), 0);
-}
-
 static struct kmm_preset preset_of(const char *name)
 {
 	struct kmm_preset p;
@@ -42,14 +36,6 @@ static struct kmm_preset preset_of(const char *name)
 static struct magazine *magazine(struct kmm *k, unsigned i)
 {
 	return &kmm_cpu_at(k, 0)->frame->magazine[i];
-}
-
-static struct kmm_frame_stats stats(struct kmm *k)
-{
-	struct kmm_frame_stats s;
-
-	kmm_frame_stats(k, &s);
-	return s;
 }
 
 static struct kmm_pfn get(struct kmm *k, unsigned order)
@@ -90,15 +76,15 @@ static void frame_init_manages_usable_frames_only(void **state)
 	EACH_PRESET(p) {
 		struct kmm *k = fixture_start(&m, presets[p], 2, holed, 3);
 
-		assert_int_equal(stats(k).managed_n, FRAMES - 17);
+		assert_int_equal(fixture_stats(k).managed_n, FRAMES - 17);
 		assert_int_equal(k->entry_base, 0x1003);
 		assert_int_equal(k->entry_end, 0x1003 + FRAMES);
-		assert_true(stats(k).meta_bytes >= FRAMES * sizeof(zero));
+		assert_true(fixture_stats(k).meta_bytes >= FRAMES * sizeof(zero));
 		for (struct kmm_pfn at = { 0x1080 }; at.n < 0x1090; at.n++) {
 			assert_memory_equal(frame_entry(k, at), &zero, sizeof(zero));
 			assert_int_equal(frame_tag(k, at), 0);
 		}
-		stop(&m);
+		fixture_stop(&m);
 	}
 }
 
@@ -110,13 +96,13 @@ static void frame_exhausted_gives_every_frame_once(void **state)
 	(void)state;
 	EACH_PRESET(p) {
 		struct kmm *k = fixture_start(&m, presets[p], 2, holed, 3);
-		uint64_t before = stats(k).free_n;
+		uint64_t before = fixture_stats(k).free_n;
 		struct kmm_pfn untouched = { 77 };
 		bool seen[FRAMES] = { false };
 		unsigned n = get_all(k, pfn);
 
 		assert_int_equal(n, before);
-		assert_int_equal(stats(k).free_n, 0);
+		assert_int_equal(fixture_stats(k).free_n, 0);
 		assert_int_equal(kmm_frame_largest_order(k), 0);
 		for (unsigned i = 0; i < n; i++) {
 			uint64_t at = pfn[i].n - 0x1003;
@@ -131,8 +117,8 @@ static void frame_exhausted_gives_every_frame_once(void **state)
 		assert_int_equal(untouched.n, 77);
 		assert_int_equal(kmm_frame_check(k), KMM_OK);
 		put_all(k, pfn, n);
-		assert_int_equal(stats(k).free_n, before);
-		stop(&m);
+		assert_int_equal(fixture_stats(k).free_n, before);
+		fixture_stop(&m);
 	}
 }
 
@@ -148,7 +134,7 @@ static void frame_alloc_bad_arguments_are_invalid(void **state)
 	assert_int_equal(kmm_frame_alloc_batch(k, KMM_ORDER_MAX + 1, 0, 1, &out), 0);
 	assert_int_equal(kmm_frame_alloc_batch(k, 0, 0x20, 1, &out), 0);
 	assert_int_equal(out.n, 5);
-	stop(&m);
+	fixture_stop(&m);
 }
 
 static void frame_zero_flag_clears_reused_block(void **state)
@@ -172,7 +158,7 @@ static void frame_zero_flag_clears_reused_block(void **state)
 				assert_int_equal(at[i], 0);
 			put(k, pfn, order);
 		}
-		stop(&m);
+		fixture_stop(&m);
 	}
 }
 
@@ -189,7 +175,7 @@ static void frame_free_cached_is_double_free(void **state)
 	assert_int_equal(kmm_frame_free(k, pfn, 1), KMM_EDOUBLEFREE);
 	assert_int_equal(get(k, 0).n, pfn.n); /* the youngest comes first */
 	put(k, pfn, 0);
-	stop(&m);
+	fixture_stop(&m);
 }
 
 static void frame_free_of_owned_block_is_busy(void **state)
@@ -209,7 +195,7 @@ static void frame_free_of_owned_block_is_busy(void **state)
 		frame_free_own(k, pfn, i);
 		assert_false(kmm_frame_is_allocated(k, pfn));
 	}
-	stop(&m);
+	fixture_stop(&m);
 }
 
 static void frame_free_of_referenced_block_is_busy(void **state)
@@ -226,7 +212,7 @@ static void frame_free_of_referenced_block_is_busy(void **state)
 	assert_int_equal(kmm_frame_free(k, pfn, 0), KMM_EBUSY); /* another unit's still */
 	frame_ref_put(k, pfn);
 	assert_int_equal(kmm_frame_free(k, pfn, 0), KMM_EDOUBLEFREE);
-	stop(&m);
+	fixture_stop(&m);
 }
 
 static void frame_ref_put_last_one_frees(void **state)
@@ -236,7 +222,7 @@ static void frame_ref_put_last_one_frees(void **state)
 	(void)state;
 	EACH_PRESET(p) {
 		struct kmm *k = start(&m, presets[p]);
-		uint64_t before = stats(k).free_n;
+		uint64_t before = fixture_stats(k).free_n;
 		struct kmm_pfn pfn, other = get(k, 0), outside = { 1 };
 
 		assert_int_equal(frame_alloc_kind(k, 0, 0, FRAME_ANON, &pfn), KMM_OK);
@@ -261,8 +247,8 @@ static void frame_ref_put_last_one_frees(void **state)
 		assert_int_equal(kmm_frame_check(k), KMM_OK);
 		frame_ref_put(k, pfn);
 		put(k, other, 0);
-		assert_int_equal(stats(k).free_n, before);
-		stop(&m);
+		assert_int_equal(fixture_stats(k).free_n, before);
+		fixture_stop(&m);
 	}
 }
 
@@ -295,7 +281,7 @@ static void frame_is_allocated_knows_heads_and_tails(void **state)
 		assert_false(kmm_frame_is_allocated(k, at));
 		at.n = 0x1003 + FRAMES;
 		assert_false(kmm_frame_is_allocated(k, at));
-		stop(&m);
+		fixture_stop(&m);
 	}
 }
 
@@ -310,29 +296,29 @@ static void frame_stats_count_events(void **state)
 
 	(void)state;
 	kmm_frame_drain(k);
-	s = stats(k);
+	s = fixture_stats(k);
 	largest = kmm_frame_largest_order(k);
 	batch = magazine(k, MAGAZINE_PINNED)->batch;
 	assert_int_equal(s.cached_n, 0);
 	a = get(k, 0);
 	b = get(k, 4);
-	t = stats(k);
+	t = fixture_stats(k);
 	assert_int_equal(t.alloc_n - s.alloc_n, 2);
 	assert_int_equal(t.refill_n - s.refill_n, 1);
 	assert_true(t.lock_n - s.lock_n >= 2);
 	assert_int_equal(t.cached_n, batch - 1);
 	assert_int_equal(s.free_n - t.free_n, 17);
 	put(k, a, 0);
-	assert_int_equal(stats(k).lock_n, t.lock_n); /* a cached one takes none */
+	assert_int_equal(fixture_stats(k).lock_n, t.lock_n); /* a cached one takes none */
 	put(k, b, 4);
-	assert_true(stats(k).lock_n > t.lock_n);
+	assert_true(fixture_stats(k).lock_n > t.lock_n);
 	kmm_frame_drain(k);
-	t = stats(k);
+	t = fixture_stats(k);
 	assert_int_equal(t.free_calls_n - s.free_calls_n, 2);
 	assert_int_equal(t.drain_n - s.drain_n, 1);
 	assert_int_equal(t.free_n, s.free_n);
 	assert_int_equal(kmm_frame_largest_order(k), largest);
-	stop(&m);
+	fixture_stop(&m);
 }
 
 static void frame_cached_hit_takes_no_lock(void **state)
@@ -344,12 +330,12 @@ static void frame_cached_hit_takes_no_lock(void **state)
 	(void)state;
 	for (unsigned order = 0; order <= 3; order++) {
 		put(k, get(k, order), order);
-		locks = stats(k).lock_n;
+		locks = fixture_stats(k).lock_n;
 		for (unsigned i = 0; i < 1000; i++)
 			put(k, get(k, order), order);
-		assert_int_equal(stats(k).lock_n, locks);
+		assert_int_equal(fixture_stats(k).lock_n, locks);
 	}
-	stop(&m);
+	fixture_stop(&m);
 }
 
 static void frame_cache_spills_at_capacity(void **state)
@@ -366,12 +352,12 @@ static void frame_cache_spills_at_capacity(void **state)
 		for (unsigned i = 0; i < n; i++) {
 			put(k, pfn[i], 0);
 			assert_true(magazine(k, MAGAZINE_PINNED)->n <= capacity);
-			assert_int_equal(stats(k).free_n, i + 1);
+			assert_int_equal(fixture_stats(k).free_n, i + 1);
 		}
 		assert_int_equal(kmm_frame_check(k), KMM_OK);
 		if (capacity != 0)
-			assert_true(stats(k).cached_n > 0);
-		stop(&m);
+			assert_true(fixture_stats(k).cached_n > 0);
+		fixture_stop(&m);
 	}
 }
 
@@ -386,10 +372,10 @@ static void frame_drain_empties_only_where_it_may(void **state)
 		uint64_t cached;
 
 		put(k, get(k, 0), 0);
-		cached = stats(k).cached_n;
+		cached = fixture_stats(k).cached_n;
 		kmm_frame_drain(k);
-		assert_int_equal(stats(k).cached_n, drains ? 0 : cached);
-		stop(&m);
+		assert_int_equal(fixture_stats(k).cached_n, drains ? 0 : cached);
+		fixture_stop(&m);
 	}
 }
 
@@ -413,64 +399,7 @@ static void frame_large_block_calls_back_own_cache(void **state)
 		put_all(k, pfn, n);
 		if (preset.frame_cache_drains || preset.frame_cache_n == 0)
 			put(k, get(k, order), order);
-		stop(&m);
-	}
-}
-
-static void frame_batch_gives_what_there_is(void **state)
-{
-	static struct kmm_pfn pfn[FRAMES + 10];
-	struct threads_machine m;
-
-	(void)state;
-	EACH_PRESET(p) {
-		struct kmm *k = start(&m, presets[p]);
-		uint64_t before = stats(k).free_n;
-
-		for (unsigned order = 0; order <= 3; order++) {
-			unsigned done = 0, n;
-
-			n = kmm_frame_alloc_batch(k, order, 0, FRAMES + 10, pfn);
-			assert_true(n != 0 && (uint64_t)n << order <= before);
-			if (order == 0)
-				assert_int_equal(n, before);
-			assert_int_equal(kmm_frame_check(k), KMM_OK);
-			assert_int_equal(kmm_frame_free_batch(k, order, n, pfn, &done), KMM_OK);
-			assert_int_equal(done, n);
-			assert_int_equal(stats(k).free_n, before);
-		}
-		assert_int_equal(kmm_frame_alloc_batch(k, 0, KMM_FRAME_ZERO, 100, pfn), 100);
-		assert_int_equal(kmm_frame_free_batch(k, 0, 100, pfn, NULL), KMM_OK);
-		stop(&m);
-	}
-}
-
-static void frame_batch_free_stops_at_first_bad(void **state)
-{
-	struct threads_machine m;
-
-	(void)state;
-	EACH_PRESET(p) {
-		struct kmm *k = start(&m, presets[p]);
-		uint64_t before = stats(k).free_n;
-
-		for (unsigned order = 0; order <= 2; order++) {
-			struct kmm_pfn pfn[100], keep[100];
-			unsigned done = 99;
-
-			assert_int_equal(kmm_frame_alloc_batch(k, order, 0, 100, pfn), 100);
-			memcpy(keep, pfn, sizeof(keep));
-			pfn[80] = pfn[3]; /* the same one twice */
-			assert_int_equal(kmm_frame_free_batch(k, order, 100, pfn, &done),
-					 KMM_EDOUBLEFREE);
-			assert_int_equal(done, 80);
-			assert_int_equal(kmm_frame_check(k), KMM_OK);
-			assert_int_equal(before - stats(k).free_n, 20u << order);
-			assert_int_equal(kmm_frame_free_batch(k, order, 20, keep + 80, NULL),
-					 KMM_OK);
-			assert_int_equal(stats(k).free_n, before);
-		}
-		stop(&m);
+		fixture_stop(&m);
 	}
 }
 
@@ -488,11 +417,11 @@ static void frame_injected_failure_hits_the_kth(void **state)
 			assert_int_equal(kmm_fail_arm(k, KMM_FAIL_FRAME, nth), KMM_OK);
 			for (uint32_t i = 1; i < nth; i++)
 				pfn[i] = get(k, i % 2);
-			s = stats(k);
+			s = fixture_stats(k);
 			assert_int_equal(kmm_frame_alloc(k, nth % 2, 0, &out), KMM_ENOMEM);
 			assert_int_equal(out.n, 3);
-			assert_int_equal(stats(k).free_n, s.free_n);
-			assert_int_equal(stats(k).fail_n, s.fail_n + 1);
+			assert_int_equal(fixture_stats(k).free_n, s.free_n);
+			assert_int_equal(fixture_stats(k).fail_n, s.fail_n + 1);
 			put(k, get(k, 0), 0); /* once only */
 			for (uint32_t i = 1; i < nth; i++)
 				put(k, pfn[i], i % 2);
@@ -502,7 +431,7 @@ static void frame_injected_failure_hits_the_kth(void **state)
 		assert_int_equal(kmm_fail_arm(k, KMM_FAIL_FRAME, 1), KMM_OK);
 		assert_int_equal(kmm_frame_alloc_batch(k, 0, 0, 8, pfn), 0);
 		assert_true(kmm_fail_disarm(k));
-		stop(&m);
+		fixture_stop(&m);
 	}
 }
 
@@ -534,7 +463,7 @@ static void frame_check_finds_planted_tags(void **state)
 	assert_int_equal(kmm_frame_check(k), KMM_OK);
 	frame_ref_put(k, own);
 	put(k, a, 2);
-	stop(&m);
+	fixture_stop(&m);
 }
 
 static void frame_check_finds_planted_caches(void **state)
@@ -557,7 +486,7 @@ static void frame_check_finds_planted_caches(void **state)
 	c->n++;
 	assert_int_equal(kmm_frame_check(k), KMM_OK);
 	put(k, b, 0);
-	stop(&m);
+	fixture_stop(&m);
 }
 
 int main(void)
@@ -577,8 +506,6 @@ int main(void)
 		cmocka_unit_test(frame_cache_spills_at_capacity),
 		cmocka_unit_test(frame_drain_empties_only_where_it_may),
 		cmocka_unit_test(frame_large_block_calls_back_own_cache),
-		cmocka_unit_test(frame_batch_gives_what_there_is),
-		cmocka_unit_test(frame_batch_free_stops_at_first_bad),
 		cmocka_unit_test(frame_injected_failure_hits_the_kth),
 		cmocka_unit_test(frame_check_finds_planted_tags),
 		cmocka_unit_test(frame_check_finds_planted_caches),

@@ -18,6 +18,10 @@
 #define KMM_ATOMIC_CAS(p, expected, v) \
 	__atomic_compare_exchange_n((p), (expected), (v), 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
 #define KMM_ATOMIC_FENCE() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+/// Eight bytes in one access, which orders nothing. p: a byte's address, a multiple of 8.
+#define KMM_ATOMIC_LOAD_EIGHT(p) __atomic_load_n((const uint64_t *)(const void *)(p), __ATOMIC_RELAXED)
+#define KMM_ATOMIC_STORE_EIGHT(p, v) \
+	__atomic_store_n((uint64_t *)(void *)(p), (v), __ATOMIC_RELAXED)
 /// Counters order nothing, and nobody decides by them.
 #define KMM_COUNTER_ADD(p, v) __atomic_store_n((p), *(p) + (v), __ATOMIC_RELAXED)
 #define KMM_COUNTER_READ(p) __atomic_load_n((p), __ATOMIC_RELAXED)
@@ -41,6 +45,9 @@
 /// On failure *expected is what was there. Strong: fails only if different.
 #define atomic_cas_acq_rel(p, expected, v) KMM_ATOMIC_CAS(p, expected, v)
 #define atomic_fence_seq_cst() KMM_ATOMIC_FENCE()
+/// Bytes that are atomic one by one, touched eight at a time by whom they belong to.
+#define atomic_load_eight_relaxed(p) KMM_ATOMIC_LOAD_EIGHT(p)
+#define atomic_store_eight_relaxed(p, v) KMM_ATOMIC_STORE_EIGHT(p, v)
 
 /// An event counter that one CPU writes and any may read: no locked instruction.
 #define counter_add(p, v) KMM_COUNTER_ADD(p, v)

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/atomic.h"
 #include "base/bits.h"
+#include "base/lock_ranks.h"
 
 struct frame_state;
 struct frame_cpu;
@@ -37,6 +38,11 @@ struct log_ring {
 struct fail_cpu {
 	uint32_t left[KMM_FAIL_CLASS_N]; /* attempts until failure, 0 = disarmed */
 	bool armed, fired;
+};
+
+/// One CPU's waits for the locks of a rank; counters of this CPU, interrupts off.
+struct lock_waits {
+	uint64_t contended_n, waited_n; /* as in kmm/lock.h */
 };
 
 /// First member of kmm stays `port`: kmm_port_ctx relies on it.
@@ -73,6 +79,7 @@ struct kmm_cpu {
 	struct kmm_space *space; /* current; lock: this CPU, interrupts off */
 	uint32_t pending;        /* atomic; one bit a call_kind */
 	struct fail_cpu fail;
+	struct lock_waits waits[LOCK_RANK_N]; /* last: touched only where a CPU waits anyway */
 } __attribute__((aligned(64)));
 
 /// Boot memory, handed out front to back while units initialise.

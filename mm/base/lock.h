@@ -1,5 +1,6 @@
 /// Ranked spinlocks that keep interrupts off while held. A CPU that spins
-/// answers shootdowns meanwhile, so that a holder may wait for one.
+/// answers shootdowns meanwhile, so that a holder may wait for one. Waiting is out of
+/// line and counted there (base/lock.c): a free lock costs its exchange and nothing more.
 #ifndef KMM_BASE_LOCK_H
 #define KMM_BASE_LOCK_H
 
@@ -44,17 +45,21 @@ static inline void lock_note_released(struct kmm *k, struct lock *l)
 #endif
 }
 
+/// Counts a lock that this CPU found taken, then spins until it is this CPU's.
+/// Pre: interrupts off
+__attribute__((cold)) void lock_wait(struct kmm *k, struct lock *l);
+
+/// Counts a lock that this CPU found taken and doesn't wait for.
+/// Pre: interrupts off
+__attribute__((cold)) void lock_count_refused(struct kmm *k, const struct lock *l);
+
 /// Returns what lock_release wants back: the interrupt state from before.
 static inline unsigned long lock_acquire(struct kmm *k, struct lock *l)
 {
 	unsigned long was = kmm_port_irq_save(k);
 
-	while (atomic_exchange_acquire(&l->taken, 1u) != 0) {
-		while (atomic_load_relaxed(&l->taken) != 0) {
-			call_answer_urgent(k);
-			kmm_port_relax(k);
-		}
-	}
+	if (atomic_exchange_acquire(&l->taken, 1u) != 0)
+		lock_wait(k, l);
 	lock_note_taken(k, l);
 	return was;
 }
@@ -66,6 +71,7 @@ static inline bool lock_try_acquire(struct kmm *k, struct lock *l, unsigned long
 {
 	*was = kmm_port_irq_save(k);
 	if (atomic_exchange_acquire(&l->taken, 1u) != 0) {
+		lock_count_refused(k, l);
 		kmm_port_irq_restore(k, *was);
 		return false;
 	}

@@ -1,8 +1,8 @@
 /// Per-CPU caches of blocks, above whatever policy is in use.
 ///
 /// A magazine is a stack of blocks of one order and group, all from one zone, with a place
-/// for one more before it (`young`). A hit takes or adds the youngest with interrupts off: no lock, no atomic read-modify-write, no
-/// indirection but the slot. An empty one fetches a batch in one call, from the first zone
+/// for one more before it (`young`). A hit takes or adds the youngest with interrupts off: no
+/// lock, no atomic read-modify-write, no indirection but the slot. An empty one fetches a batch in one call, from the first zone
 /// of this CPU's list that has any, and is that zone's from then on. A full one gives its
 /// oldest batch back, which is the coldest, so a burst around either end costs a policy
 /// call each batch, not each frame. Blocks of other zones than the magazine's go straight
@@ -13,12 +13,17 @@
 ///       tagged FRAME_NONE (with FRAME_ZEROED or without); so are back[0..back_n) of
 ///       back_zone;
 ///   I2  their number <= size <= max; room < size;
-///   I3  a frame in a cache is not free in the policy.
+///   I3  a frame in a cache is not free in the policy;
+///   I4  a magazine that isn't live has no zone: it holds nothing, and no free fits it.
 ///
 /// Size. A cache that adapts begins small, doubles with each refill or spill that finds
 /// the zone above its low mark, and is back to small when it is drained for others. In
 /// any case all caches together hold at most 1 / CACHED_SHARE of memory, so that small
 /// memories stay usable under locks, where nothing is called back.
+///
+/// Batches. Where a CPU only allocates, or only frees, transfers move more and more at once,
+/// up to half of the cache, so that it seldom touches what it shares with others. The first
+/// one after anything else is of the usual size again.
 ///
 /// Scattered memory. Reusing the youngest frame leaves every hole where it is. So when
 /// much is free but little of it as whole 2 MiB blocks, single frames take another way:
@@ -52,7 +57,9 @@
 #include "frame/zone.h"
 
 #define CACHED_SHARE 8u
-#define BATCH 64u     /* blocks moved at once, at most */
+#define BATCH 64u     /* blocks moved at once, at first */
+#define WAY_LG2 2u    /* 2^this transfers one way double what they move */
+#define WAY_MOST 255u
 #define SMALL 64u     /* single frames a cache that adapts begins with */
 #define WHOLE_LG2 9u  /* frames of a whole block: order 9 */
 
@@ -108,6 +115,23 @@ static uint32_t batch_of(uint32_t size)
 	uint32_t half = (size + 1u) / 2u;
 
 	return half < BATCH ? half : BATCH;
+}
+
+/// How much to move this way now. plenty: the zone isn't short of frames
+static uint32_t way_batch(struct magazine *m, unsigned way, bool plenty)
+{
+	uint32_t half = m->size / 2u, batch, popped = (uint32_t)(m->alloc_n - m->way_alloc_n);
+	bool same = m->way == way && popped == (way == WAY_REFILL ? m->way_moved : 0);
+
+	if (half <= m->batch)
+		return m->batch;
+	m->way = (uint8_t)way;
+	m->way_n = same ? m->way_n + (m->way_n < WAY_MOST) : 0;
+	m->way_alloc_n = m->alloc_n;
+	if (!plenty)
+		return m->batch;
+	batch = m->batch << (m->way_n >> WAY_LG2 < 4u ? m->way_n >> WAY_LG2 : 4u);
+	return batch < half ? batch : half;
 }
 
 /// Puts the block before the stack onto it: as room < size, there is a slot.
@@ -173,11 +197,15 @@ void cache_init_sizes(struct kmm *k, uint64_t managed_n)
 	k->frame->drains = drains && k->frame->caches;
 }
 
+static bool plenty(const struct zone *z)
+{
+	return atomic_load_relaxed(&z->free_n) > atomic_load_relaxed(&z->mark[KMM_LEVEL_LOW]);
+}
+
 /// Doubles the size, as long as the zone has plenty.
 static void grow(struct kmm *k, struct frame_cpu *fc, struct magazine *m, const struct zone *z)
 {
-	if (m->size < m->max && k->preset->frame_cache_adapts &&
-	    atomic_load_relaxed(&z->free_n) > atomic_load_relaxed(&z->mark[KMM_LEVEL_LOW]))
+	if (m->size < m->max && k->preset->frame_cache_adapts && plenty(z))
 		resize(fc, m, m->size * 2u < m->max ? m->size * 2u : m->max);
 }
 
@@ -212,11 +240,12 @@ static void scatter_look(struct kmm *k, struct frame_cpu *fc, const struct zone 
 		back_flush(k, fc);
 }
 
-static void set_zone(struct magazine *m, struct zone *z)
+static void set_zone(struct frame_cpu *fc, struct magazine *m, struct zone *z)
 {
 	m->zone = z;
 	m->base = z->base;
 	m->span_n = z->end - z->base;
+	atomic_store_relaxed(&fc->live, fc->live | 1u << (m - fc->magazine));
 }
 
 bool cache_adopt(struct kmm *k, struct frame_cpu *fc, struct magazine *m, struct kmm_pfn pfn)
@@ -230,7 +259,7 @@ bool cache_adopt(struct kmm *k, struct frame_cpu *fc, struct magazine *m, struct
 		return false;
 	for (unsigned i = 0; i < l->n; i++) {
 		if (l->zone[i] == z->index) {
-			set_zone(m, z);
+			set_zone(fc, m, z);
 			return true;
 		}
 	}
@@ -244,12 +273,18 @@ bool cache_refill(struct kmm *k, struct frame_cpu *fc, struct magazine *m)
 	KMM_ASSERT(k, magazine_count(m) == 0, "only an empty cache is refilled");
 	for (unsigned i = 0; i < l->n; i++) {
 		struct zone *z = &k->frame->zone[l->zone[i]];
-		unsigned got = zone_claim(k, z, m->order, (enum frame_group)m->group, m->batch,
-					  m->slot);
+		unsigned got;
 
+		if (atomic_load_relaxed(&z->free_n) >> m->order == 0)
+			continue;
+		got = zone_claim(k, z, m->order, (enum frame_group)m->group,
+				 way_batch(m, WAY_REFILL, k->preset->frame_cache_adapts &&
+							  !fc->scattered && plenty(z)),
+				 m->slot);
 		if (got == 0)
 			continue;
-		set_zone(m, z);
+		set_zone(fc, m, z);
+		m->way_moved = got;
 		atomic_store_relaxed(&m->n, got);
 		counter_add(&m->moved_n, got);
 		counter_add(&fc->refill_n, 1u);
@@ -265,12 +300,12 @@ bool cache_refill(struct kmm *k, struct frame_cpu *fc, struct magazine *m)
 /// move down for it.
 static void spill(struct kmm *k, struct frame_cpu *fc, struct magazine *m)
 {
-	uint32_t quarter = m->n / 4u, batch = quarter > m->batch ? quarter : m->batch, rest;
+	uint32_t quarter = m->n / 4u, rest;
+	uint32_t batch = way_batch(m, WAY_SPILL, k->preset->frame_cache_adapts);
 
+	batch = quarter > batch ? quarter : batch;
 	batch = batch < m->n ? batch : m->n;
 	rest = m->n - batch;
-
-
 	zone_release(k, m->zone, m->order, batch, m->slot);
 	for (uint32_t i = 0; i < rest; i += batch) /* pieces that don't overlap */
 		kmm_port_copy(m->slot + i, m->slot + i + batch,
@@ -319,10 +354,12 @@ void cache_push_slow(struct kmm *k, struct frame_cpu *fc, struct magazine *m, st
 void cache_drain(struct kmm *k, struct frame_cpu *fc)
 {
 	back_flush(k, fc);
-	for (unsigned i = 0; i < MAGAZINES_N; i++) {
-		struct magazine *m = &fc->magazine[i];
+	for (uint32_t live = fc->live; live != 0; live &= live - 1u) {
+		struct magazine *m = &fc->magazine[bits_lowest(live)];
 
 		young_settle(m);
+		m->span_n = 0; /* I4 */
+		m->way = WAY_NONE;
 		if (m->n == 0)
 			continue;
 		zone_release(k, m->zone, m->order, m->n, m->slot);
@@ -330,6 +367,7 @@ void cache_drain(struct kmm *k, struct frame_cpu *fc)
 		atomic_store_relaxed(&m->n, 0u);
 		counter_add(&fc->drain_n, 1u);
 	}
+	atomic_store_relaxed(&fc->live, 0u);
 }
 
 void cache_drain_self(struct kmm *k)
@@ -346,8 +384,8 @@ bool cache_cpu_empty(const struct frame_cpu *fc)
 {
 	uint64_t held = atomic_load_relaxed(&fc->back_n);
 
-	for (unsigned i = 0; i < MAGAZINES_N; i++) {
-		const struct magazine *m = &fc->magazine[i];
+	for (uint32_t live = atomic_load_relaxed(&fc->live); live != 0; live &= live - 1u) {
+		const struct magazine *m = &fc->magazine[bits_lowest(live)];
 
 		/* The two values of young that are no frame become 0. */
 		held |= atomic_load_relaxed(&m->n) | (atomic_load_relaxed(&m->young) + 2u) >> 1;

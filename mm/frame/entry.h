@@ -73,16 +73,6 @@ static inline void frame_tag_set(struct kmm *k, struct kmm_pfn pfn, unsigned tag
 	atomic_store_relaxed((uint8_t *)(k->tags + pfn.n), (uint8_t)tag);
 }
 
-/// The same for n frames.
-static inline void frame_tags_set(struct kmm *k, const struct kmm_pfn *pfn, unsigned n,
-				  unsigned tag)
-{
-	uintptr_t tags = k->tags; /* a byte's store may change anything, says C */
-
-	for (unsigned i = 0; i < n; i++)
-		atomic_store_relaxed((uint8_t *)(tags + pfn[i].n), (uint8_t)tag);
-}
-
 /// A tag without its order and FRAME_ZEROED.
 static inline enum frame_tag frame_tag_kind(uint8_t tag)
 {

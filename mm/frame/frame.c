@@ -31,6 +31,7 @@
 #include "frame/contents.h"
 #include "frame/pressure.h"
 #include "frame/reserve.h"
+#include "frame/run.h"
 #include "frame/zone.h"
 
 #define CHUNK 64u /* blocks a batch call handles at once: one attempt for fail.h */
@@ -38,15 +39,20 @@
 /// Flags that no zone, no node and no special care speak from.
 #define FLAGS_PLAIN (KMM_FRAME_ZERO | KMM_FRAME_MOVABLE | KMM_FRAME_NOWAIT | KMM_FRAME_RESERVE)
 
-/// Takes up to n blocks for this CPU. Pre: interrupts off
+/// Is it asked for without zones, nodes and special care?
+static inline bool want_plain(const struct frame_want *w)
+{
+	return (w->flags & ~FLAGS_PLAIN) == 0 && w->nodes == NULL;
+}
+
+/// Takes up to n blocks for this CPU: what its cache has, then from the zones; a cache that
+/// has none fetches a batch for one. Pre: interrupts off, fc is this CPU's
 static unsigned take(struct kmm *k, struct frame_cpu *fc, const struct frame_want *w, unsigned n,
 		     struct kmm_pfn *out)
 {
-	struct magazine *m = NULL;
-	unsigned got = 0;
+	struct magazine *m = want_plain(w) ? magazine_for(fc, w->order, w->group) : NULL;
+	unsigned got = 0, more;
 
-	if ((w->flags & ~FLAGS_PLAIN) == 0 && w->nodes == NULL)
-		m = magazine_for(fc, w->order, w->group);
 	if (m != NULL) {
 		if (n == 1 && magazine_count(m) == 0)
 			(void)cache_refill(k, fc, m);
@@ -54,30 +60,24 @@ static unsigned take(struct kmm *k, struct frame_cpu *fc, const struct frame_wan
 			got++;
 		if (got != 0) /* a failure leaves alone what others read meanwhile */
 			counter_add(&m->alloc_n, got);
-		if (n == 1)
-			return got; /* the refill has asked the policies */
+		if (got == n || n == 1) /* the refill has asked the policies */
+			return got;
 	}
-	if (got < n) {
-		unsigned more = zones_claim(k, w, n - got, out + got);
-
+	more = zones_claim(k, w, n - got, out + got);
+	if (more != 0)
 		counter_add(&fc->direct_alloc_n, more);
-		got += more;
-	}
-	return got;
+	return got + more;
 }
 
-/// As take, and empties this CPU's caches if that may help. Pre: interrupts off
-static unsigned take_hard(struct kmm *k, const struct frame_want *w, unsigned n,
-			  struct kmm_pfn *out)
+/// Empties this CPU's caches, as that may complete larger blocks, and tries again.
+/// Pre: interrupts off
+static unsigned take_drained(struct kmm *k, struct frame_cpu *fc, const struct frame_want *w,
+			     unsigned n, struct kmm_pfn *out)
 {
-	struct frame_cpu *fc = kmm_port_cpu(k)->frame;
-	unsigned got = take(k, fc, w, n, out);
-
-	if (got < n && k->frame->drains && !cache_cpu_empty(fc)) {
-		cache_drain(k, fc);
-		got += take(k, fc, w, n - got, out + got);
-	}
-	return got;
+	if (!k->frame->drains || cache_cpu_empty(fc))
+		return 0;
+	cache_drain(k, fc);
+	return take(k, fc, w, n, out);
 }
 
 /// An allocation that isn't served in full yet.
@@ -91,10 +91,33 @@ static bool attempt_again(struct kmm *k, void *ctx)
 {
 	struct attempt *a = ctx;
 	unsigned long was = kmm_port_irq_save(k);
+	struct frame_cpu *fc = kmm_port_cpu(k)->frame;
 
-	a->got += take_hard(k, a->w, a->n - a->got, a->out + a->got);
+	a->got += take(k, fc, a->w, a->n - a->got, a->out + a->got);
+	if (a->got < a->n)
+		a->got += take_drained(k, fc, a->w, a->n - a->got, a->out + a->got);
 	kmm_port_irq_restore(k, was);
 	return a->got == a->n;
+}
+
+/// Up to n blocks more, when this CPU's cache and the zones had too few. may_wait: with
+/// interrupts on, by whoever asked. *tell = the listener may have something to hear
+static __attribute__((noinline)) unsigned take_hard(struct kmm *k, const struct frame_want *w,
+						    unsigned n, struct kmm_pfn *out,
+						    bool may_wait, bool *tell)
+{
+	unsigned long was = kmm_port_irq_save(k);
+	struct frame_cpu *fc = kmm_port_cpu(k)->frame;
+	struct attempt a = { w, n, take_drained(k, fc, w, n, out), out };
+	bool wait = a.got < n && may_wait && pressure_relievable(k);
+
+	*tell = wait || fc->told != 0;
+	kmm_port_irq_restore(k, was);
+	if (wait)
+		pressure_relieve(k, w->order, attempt_again, &a);
+	if (a.got < n && (w->flags & KMM_FRAME_RESERVE) && w->order == 0)
+		a.got += reserve_take(k, w, n - a.got, out + a.got);
+	return a.got;
 }
 
 /// Up to CHUNK blocks, with all that can be done to have them; contents as asked for.
@@ -102,21 +125,19 @@ static unsigned alloc_chunk(struct kmm *k, const struct frame_want *w, unsigned 
 			    struct kmm_pfn *out)
 {
 	unsigned long was = kmm_port_irq_save(k);
-	struct attempt a = { w, n, take_hard(k, w, n, out), out };
-	bool wait = a.got < n && !(w->flags & KMM_FRAME_NOWAIT) && KMM_IRQ_WAS_ON(was) &&
-		    pressure_relievable(k);
-	bool tell = wait || kmm_port_cpu(k)->frame->told != 0;
+	struct frame_cpu *fc = kmm_port_cpu(k)->frame;
+	unsigned got = take(k, fc, w, n, out);
+	bool tell = fc->told != 0;
 
 	kmm_port_irq_restore(k, was);
-	if (__builtin_expect(wait, 0))
-		pressure_relieve(k, w->order, attempt_again, &a);
-	if (a.got < n && (w->flags & KMM_FRAME_RESERVE) && w->order == 0)
-		a.got += reserve_take(k, w, n - a.got, out + a.got);
+	if (__builtin_expect(got < n, 0))
+		got += take_hard(k, w, n - got, out + got,
+				 !(w->flags & KMM_FRAME_NOWAIT) && KMM_IRQ_WAS_ON(was), &tell);
 	if (__builtin_expect(tell, 0))
 		zone_tell(k);
-	for (unsigned i = 0; contents_matter(w->order, w->flags) && i < a.got; i++)
+	for (unsigned i = 0; contents_matter(w->order, w->flags) && i < got; i++)
 		contents_begin(k, out[i], w->order, w->flags);
-	return a.got;
+	return got;
 }
 
 static inline unsigned tag_of_want(const struct frame_want *w)
@@ -160,11 +181,25 @@ static __attribute__((noinline)) enum kmm_error alloc_slow(struct kmm *k, unsign
 	return kmm_frame_alloc_on(k, order, flags, NULL, out);
 }
 
+/// Is memory full, and nothing to be done about it, as when a caller goes on asking although
+/// it was refused? Pre: pinned
+static bool exhausted(struct kmm *k, unsigned order)
+{
+	return zones_empty_here(k, order) && cache_cpu_empty(kmm_port_cpu(k)->frame) &&
+	       !pressure_relievable(k);
+}
+
 static __attribute__((noinline)) enum kmm_error alloc_missed(struct kmm *k, unsigned order,
 							     unsigned long pinned,
 							     struct kmm_pfn *out)
 {
+	bool full = exhausted(k, order);
+
+	if (full)
+		counter_add(&kmm_port_cpu(k)->frame->fail_n, 1u);
 	KMM_UNPIN(k, pinned);
+	if (full)
+		return KMM_ENOMEM;
 	return alloc_slow(k, order, 0, out);
 }
 
@@ -219,7 +254,7 @@ unsigned kmm_frame_alloc_batch(struct kmm *k, unsigned order, unsigned flags, un
 		unsigned more = fail_now(k, KMM_FAIL_FRAME) ?
 					0 : alloc_chunk(k, &w, want, out + got);
 
-		frame_tags_set(k, out + got, more, tag_of_want(&w));
+		run_tags_set(k, out + got, more, tag_of_want(&w));
 		for (unsigned i = got; i < got + more; i++)
 			KMM_TRACE_FRAME(k, true, out[i], order);
 		got += more;

@@ -12,6 +12,7 @@
 #include "frame/cache.h"
 #include "frame/contents.h"
 #include "frame/reserve.h"
+#include "frame/run.h"
 #include "frame/zone.h"
 
 #define CHUNK 64u /* blocks a batch call handles at once */
@@ -150,31 +151,53 @@ enum kmm_error kmm_frame_free_zeroed(struct kmm *k, struct kmm_pfn pfn, unsigned
 	return free_slow(k, pfn, order, FRAME_ZEROED);
 }
 
-/// Up to CHUNK blocks that bypass the caches. Returns: how many were freed
-static unsigned free_chunk(struct kmm *k, unsigned order, unsigned n, const struct kmm_pfn *pfn,
-			   enum kmm_error *e)
+/// Sets the tags of the first blocks of a run to FRAME_NONE, up to the first that may not be
+/// freed. len: 1 if order != 0. Returns: how many
+static unsigned free_run_tags(struct kmm *k, unsigned order, struct kmm_pfn pfn, unsigned len)
 {
-	/* Not read again for each block: a byte's store may change anything, says C. */
-	uint64_t base = k->entry_base, span_n = k->entry_end - base;
-	uintptr_t tags = k->tags;
-	unsigned long was;
-	unsigned done = 0, kept = 0;
-	bool tell;
+	uint64_t left = frame_in_table(k, pfn) ? k->entry_end - pfn.n : 0;
 
-	for (; done < n; done++) {
-		uint8_t *tag = (uint8_t *)(tags + pfn[done].n);
+	if (order == 0)
+		return run_tags_free(k->tags, pfn, len < left ? len : (unsigned)left);
+	if (left == 0 || (frame_tag(k, pfn) != FRAME_USED + order &&
+			  frame_tag(k, pfn) != FRAME_MOVABLE + order))
+		return 0;
+	frame_tag_set(k, pfn, FRAME_NONE);
+	return 1;
+}
 
-		if (pfn[done].n - base >= span_n ||
-		    (atomic_load_relaxed(tag) != FRAME_USED + order &&
-		     atomic_load_relaxed(tag) != FRAME_MOVABLE + order)) {
+/// The same for blocks anywhere. At once: a block that stands here twice is caught. *e says
+/// why it stopped, if it did. Returns: how many
+static unsigned free_tags(struct kmm *k, unsigned order, unsigned n, const struct kmm_pfn *pfn,
+			  enum kmm_error *e)
+{
+	unsigned done = 0;
+
+	while (done < n) {
+		unsigned len = order == 0 ? run_length(pfn + done, n - done, 1u) : 1u;
+		unsigned freed = free_run_tags(k, order, pfn[done], len);
+
+		done += freed;
+		if (freed < len) {
 			*e = free_allowed_public(k, pfn[done], order);
 			KMM_ASSERT(k, *e != KMM_OK, "I1: two rules for one thing");
 			break;
 		}
-		KMM_TRACE_FRAME(k, false, pfn[done], order);
-		contents_end(k, pfn[done], order, 0);
-		/* At once: a block that stands here twice is caught. */
-		atomic_store_relaxed(tag, FRAME_NONE);
+	}
+	return done;
+}
+
+/// Up to CHUNK blocks that bypass the caches. Returns: how many were freed
+static unsigned free_chunk(struct kmm *k, unsigned order, unsigned n, const struct kmm_pfn *pfn,
+			   enum kmm_error *e)
+{
+	unsigned done = free_tags(k, order, n, pfn, e), kept = 0;
+	unsigned long was;
+	bool tell;
+
+	for (unsigned i = 0; i < done; i++) {
+		KMM_TRACE_FRAME(k, false, pfn[i], order);
+		contents_end(k, pfn[i], order, 0);
 	}
 	was = kmm_port_irq_save(k);
 	while (kept < done && reserve_gives(k, order, pfn[kept]))

@@ -221,6 +221,8 @@ static enum kmm_error tag_caches(struct kmm *k, bool on)
 			if (magazine_count(m) > m->size || m->size > m->max ||
 			    (m->size != 0 && m->room >= m->size))
 				return frame_broken(k, "cache I2: too many", m->n);
+			if ((fc->live >> i & 1u) == 0 && (magazine_count(m) | m->span_n) != 0)
+				return frame_broken(k, "cache I4: not live", i);
 			e = tag_blocks(k, m->slot, m->n, m->order, on);
 			if (e == KMM_OK && young.n < YOUNG_NONE)
 				e = tag_blocks(k, &young, 1, m->order, on);

@@ -78,21 +78,32 @@ uint64_t shelf_seek_round(const struct shelf_shape *sh, uint64_t *shelf, uint64_
 	return found == SHELF_NONE && i != 0 ? shelf_seek(sh, shelf, 0) : found;
 }
 
-uint64_t shelf_take(const struct shelf_shape *sh, uint64_t *shelf, uint64_t from)
+uint64_t shelf_take_bits(const struct shelf_shape *sh, uint64_t *shelf, uint64_t from,
+			 unsigned n, uint64_t *i)
 {
-	for (uint64_t i = from >> 6;;) {
+	for (uint64_t at = from >> 6;;) {
 		uint64_t x, ahead;
 
-		i = shelf_seek_round(sh, shelf, i);
-		if (i == SHELF_NONE)
-			return SHELF_NONE;
-		x = atomic_load_relaxed(&shelf[i]);
-		ahead = i == from >> 6 ? x & ~bits_mask((unsigned)from & 63u) : x;
-		if (ahead == 0 && x != 0)
-			ahead = x;
-		if (ahead != 0 && shelf_remove(shelf, i << 6 | bits_lowest(ahead)))
-			return i << 6 | bits_lowest(ahead);
+		at = shelf_seek_round(sh, shelf, at);
+		if (at == SHELF_NONE)
+			return 0;
+		x = atomic_load_relaxed(&shelf[at]);
+		ahead = at == from >> 6 ? x & ~bits_mask((unsigned)from & 63u) : x;
+		x = bits_first(ahead != 0 ? ahead : x, n);
+		if (x != 0)
+			x &= atomic_and_seq_cst(&shelf[at], ~x);
+		if (x == 0)
+			continue;
+		*i = at;
+		return x;
 	}
+}
+
+uint64_t shelf_take(const struct shelf_shape *sh, uint64_t *shelf, uint64_t from)
+{
+	uint64_t i, bit = shelf_take_bits(sh, shelf, from, 1u, &i);
+
+	return bit == 0 ? SHELF_NONE : i << 6 | bits_lowest(bit);
 }
 
 uint64_t shelf_check(const struct shelf_shape *sh, const uint64_t *shelf)

@@ -42,8 +42,13 @@ uint64_t shelf_seek(const struct shelf_shape *sh, uint64_t *shelf, uint64_t i);
 /// The same, going on at the first word after the last.
 uint64_t shelf_seek_round(const struct shelf_shape *sh, uint64_t *shelf, uint64_t i);
 
-/// Takes one number, the first at or after `from` if it is near, going round.
-/// Returns SHELF_NONE if the shelf is empty
+/// Takes up to n numbers of one level-0 word, with one atomic: the first at or after `from`
+/// if they are near, going round. Returns their bits, 0 if the shelf is empty; *i = the word
+/// Pre: n != 0
+uint64_t shelf_take_bits(const struct shelf_shape *sh, uint64_t *shelf, uint64_t from,
+			 unsigned n, uint64_t *i);
+
+/// Takes one number. Returns SHELF_NONE if the shelf is empty
 uint64_t shelf_take(const struct shelf_shape *sh, uint64_t *shelf, uint64_t from);
 
 /// The first error in the levels (S1); SHELF_NONE if there is none, else a level-0 word.
@@ -65,7 +70,7 @@ static inline uint64_t shelf_bit(uint64_t number)
 /// this sees the bit clear if whoever cleared it may have missed what that atomic wrote.
 static inline bool shelf_has(const uint64_t *shelf, uint64_t number)
 {
-	return (atomic_load_seq_cst(&shelf[number >> 6]) & shelf_bit(number)) != 0;
+	return (atomic_load_seq_cst(&shelf[number >> 6]) >> (number & 63u) & 1u) != 0;
 }
 
 /// Adds bits to a level-0 word. Returns it as it was.

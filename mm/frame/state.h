@@ -49,7 +49,13 @@ struct magazine {
 	uint32_t size;     /* blocks it may hold now: grows to max */
 	uint32_t max;      /* constant */
 	uint8_t order, group; /* constant */
+	uint8_t way, way_n;   /* WAY_ of the last transfer, and how many went on the same way */
+	uint32_t way_moved;   /* blocks it moved */
+	uint64_t way_alloc_n; /* alloc_n then */
 } __attribute__((aligned(64)));
+
+/// Ways of a magazine's transfers.
+enum { WAY_NONE, WAY_REFILL, WAY_SPILL };
 
 /// Which magazine: single frames by group, then pinned blocks of orders 1 to 3, then 9.
 enum {
@@ -70,6 +76,7 @@ struct frame_cpu {
 	struct magazine magazine[MAGAZINES_N];
 	/* Read by others who look for frames; the counts would get in their way. */
 	uint32_t back_n;    /* atomic; frames in back[] */
+	uint32_t live;      /* atomic; a bit a magazine that has a zone: all others are empty */
 	bool scattered;     /* frees of single frames go to back[] */
 	uint8_t node;       /* constant */
 	struct zone *back_zone; /* theirs, if back_n != 0 */

@@ -16,8 +16,8 @@
 ///             such words, as 7 and 8 do.
 ///   open      clears a block's bit in `whole`: the words are zero, and all frames the
 ///             opener's. It stores what it doesn't hand out into the words.
-///   release   sets bits. Who so completes a word and sees the other seven complete
-///             closes the block:
+///   release   sets bits. Who then finds the word complete, and the other seven, closes
+///             the block:
 ///   close     clears all eight words, if they are full still, and sets the bit in `whole`.
 ///
 /// Where to search: shelves (shelf.h) over blocks. `dirty` has blocks that frames were
@@ -26,9 +26,11 @@
 /// several frames by its turn, and files them by density: 1 to 5 free frames, to 31, to 63,
 /// to 127, to 255, and more. Single frames come from the densest blocks with at least 6,
 /// so that sparse ones empty out and become whole; blocks with fewer are left to gather
-/// more while there are plenty of whole ones. Runs (orders 1 to 8) come from sparse blocks.
-/// Each CPU holds the blocks it claims from, one for single frames and one for runs of
-/// each group, off the shelves. All of this is hints: wrong ones cost a look. Blocks of
+/// more while there are plenty of whole ones. A claim takes several of the densest into its
+/// hand, off their shelf with one atomic or as its search comes by them, empties one after
+/// the other, and files those that it didn't need. Runs (orders 1 to 8) come from sparse
+/// blocks. Each CPU holds the blocks it claims from, one for single frames and one for runs
+/// of each group, off the shelves. All of this is hints: wrong ones cost a look. Blocks of
 /// movable and of pinned frames are held and filed apart; the group is that of the claim
 /// that opened the block.
 ///
@@ -49,17 +51,18 @@
 /// until then: who sets a bit owned the frame, who clears one saw it set. The rest is
 /// two arguments of the form 'both write, then both read, so one sees the other', which
 /// need sequential consistency of both writes and both reads:
-///   I3  a release completes its word, then reads the other seven. Of those that complete
-///       a block the last one sees it complete; or somebody has cleared bits, and will set
-///       them again: a claimer by a release, a failing closer at once, and both look again.
+///   I3  a release sets bits, then reads its word and, if that is complete, all eight. Of
+///       those that complete a block the last one sees it complete; or somebody has cleared
+///       bits, and will set them again: a claimer by a release, a failing closer at once,
+///       and both look again.
 ///   I4  a release sets a bit, then reads the block's dirty bit; a search clears the
 ///       dirty bit, then reads the words. Either the release finds it clear, and sets it,
-///       or the search finds the frame, and files the block. The same holds for a class's
-///       shelf, whose bits are set and cleared by atomics only: who takes a block off a
-///       shelf has acquired what was known of its words by whoever put it there.
+///       or the search finds the frame, and takes it or files the block. The same holds
+///       for a class's shelf, whose bits are set and cleared by atomics only: who takes a
+///       block off a shelf has acquired what was known of its words by whoever put it there.
 ///
-/// Locking: none. A CPU that stops between two steps hides at most the block or the words
-/// it has in hand; no other CPU waits for it.
+/// Locking: none. A CPU that stops between two steps hides at most the words it clears, or
+/// the blocks it has in hand, 16 at most; no other CPU waits for it.
 ///
 /// Failure: a claim that finds too few returns fewer. When nothing else runs it finds what
 /// there is: single frames by emptying the shelves, runs by a scan of all blocks that may
@@ -137,35 +140,33 @@ static void *init(struct kmm *k, void *meta, uint64_t base, uint64_t n)
 		for (unsigned class = 0; class < TREE_CLASSES; class++)
 			t->class[g][class] = lay(t, i++);
 	t->block = (void *)lay(t, i);
+	t->words = (uintptr_t)t->block - (t->block0 + t->lead) * sizeof(struct frame_tree_block);
 	init_cpus(t);
 	return t;
 }
 
 /* ---- taking ---- */
 
-/// Writes down the runs that begin at the bits of `starts`. Pre: starts != 0
-static inline unsigned note(uint64_t starts, uint64_t pfn, struct kmm_pfn *out)
+/// Writes down the numbers of the n bits set. Many are one run, as a rule. Pre: n != 0
+static inline void note(uint64_t bits, uint64_t pfn, unsigned n, struct kmm_pfn *out)
 {
-	unsigned low = bits_lowest(starts), got = 0;
-	uint64_t run = starts >> low;
+	unsigned low = n < 8u ? 0 : bits_lowest(bits);
 
-	if ((run & (run + 1u)) == 0) { /* one run, as most claims of many are */
-		unsigned n = bits_count(run);
-
-		for (pfn += low; got < n; got++)
-			out[got].n = pfn + got;
-		return got;
+	if (n >= 8u && bits >> low == bits_mask(n)) {
+		tree_note_run(pfn + low, n, out);
+		return;
 	}
-	for (; starts != 0; starts &= starts - 1u)
-		out[got++].n = pfn + bits_lowest(starts);
-	return got;
+	do
+		(out++)->n = pfn + bits_lowest(bits);
+	while ((bits &= bits - 1u) != 0);
 }
 
 /// Up to n runs of 2^order frames from one word, order <= 6.
-static inline unsigned word_take(uint64_t *word, uint64_t pfn, unsigned order, unsigned n,
-				 struct kmm_pfn *out)
+static unsigned word_take(uint64_t *word, uint64_t pfn, unsigned order, unsigned n,
+			  struct kmm_pfn *out)
 {
 	uint64_t x = atomic_load_relaxed(word), starts, taken;
+	unsigned got;
 
 	do {
 		starts = bits_first(order == 0 ? x : bits_runs(x, order), n);
@@ -173,7 +174,34 @@ static inline unsigned word_take(uint64_t *word, uint64_t pfn, unsigned order, u
 			return 0;
 		taken = starts * bits_mask(1u << order); /* runs don't overlap */
 	} while (!atomic_cas_acq_rel(word, &x, x & ~taken));
-	return note(starts, pfn, out);
+	got = bits_count(starts);
+	note(starts, pfn, got, out);
+	return got;
+}
+
+/// Up to n single frames from a block's words: all that a word has, as a rule.
+static unsigned block_take_frames(struct frame_tree *t, uint64_t b, unsigned n,
+				  struct kmm_pfn *out)
+{
+	uint64_t *word = tree_block(t, b)->word, *end = word + TREE_BLOCK_WORDS;
+	uint64_t pfn = tree_block_pfn(t, b);
+	unsigned left = n;
+
+	for (; word < end && left != 0; word++, pfn += 64u) {
+		uint64_t x = atomic_load_relaxed(word);
+		unsigned have;
+
+		if (x == 0)
+			continue;
+		have = bits_count(x);
+		if (have <= left && atomic_cas_acq_rel(word, &x, 0u))
+			note(x, pfn, have, out);
+		else
+			have = word_take(word, pfn, 0, left, out);
+		out += have;
+		left -= have;
+	}
+	return n - left;
 }
 
 /// Takes `len` full words from i on, or nothing.
@@ -195,7 +223,7 @@ static bool words_take(struct kmm *k, struct frame_tree *t, uint64_t b, unsigned
 	if (at == i + len)
 		return true;
 	while (at-- != i)
-		frame_tree_give(k, t, b, at, TREE_WORD_FULL);
+		frame_tree_give(k, t, tree_block_pfn(t, b) + at * 64u, TREE_WORD_FULL);
 	return false;
 }
 
@@ -206,6 +234,8 @@ unsigned frame_tree_block_take(struct kmm *k, struct frame_tree *t, uint64_t b, 
 	uint64_t pfn = tree_block_pfn(t, b);
 	unsigned got = 0, len = order <= TREE_WORD_LG2 ? 1u : 1u << (order - TREE_WORD_LG2);
 
+	if (order == 0)
+		return block_take_frames(t, b, n, out);
 	for (unsigned i = 0; i < TREE_BLOCK_WORDS && got < n; i += len, pfn += len * 64u) {
 		if (order > TREE_WORD_LG2) {
 			if (words_take(k, t, b, i, len))
@@ -217,26 +247,18 @@ unsigned frame_tree_block_take(struct kmm *k, struct frame_tree *t, uint64_t b, 
 	return got;
 }
 
-/// From the block that this CPU holds.
-static unsigned held_take(struct kmm *k, struct frame_tree *t, const uint32_t *held,
-			  unsigned order, unsigned n, struct kmm_pfn *out)
-{
-	uint32_t h = atomic_load_relaxed(held);
-
-	return h == 0 ? 0 : frame_tree_block_take(k, t, h - 1u, order, n, out);
-}
-
 static void hold(uint32_t *held, uint64_t b)
 {
 	atomic_store_relaxed(held, (uint32_t)(b + 1u));
 }
 
-/// A block with single frames, now held; or frames of a whole one that was opened.
+/// A block with single frames; or frames of a whole one that was opened.
 /// Returns: TREE_NONE if nothing is on the shelves
-static uint64_t frames_find(struct frame_tree *t, struct frame_tree_cpu *c,
-			    enum frame_group group, unsigned n, struct kmm_pfn *out, unsigned *got)
+static uint64_t frames_find(struct frame_tree *t, struct frame_tree_cpu *c, struct tree_hand *hand,
+			    unsigned n, struct kmm_pfn *out, unsigned *got)
 {
-	uint64_t b = frame_tree_find_dense(t, c, group);
+	enum frame_group group = hand->group;
+	uint64_t b = frame_tree_find_dense(t, c, hand, n);
 
 	*got = 0;
 	if (b == TREE_NONE && frame_tree_whole_plenty(t, c))
@@ -250,17 +272,16 @@ static uint64_t frames_find(struct frame_tree *t, struct frame_tree_cpu *c,
 	return b;
 }
 
-/// Single frames, beyond what the held block has. That one is empty now, or whoever has
-/// released into it since has marked it dirty: it needn't be filed.
+/// Single frames, beyond what the held block and those in hand have.
 /// Returns: false if there are none anywhere; else *got, which may be 0, as others take too
 static bool frames_next(struct kmm *k, struct frame_tree *t, struct frame_tree_cpu *c,
-			enum frame_group group, unsigned n, struct kmm_pfn *out, unsigned *got)
+			struct tree_hand *hand, unsigned n, struct kmm_pfn *out, unsigned *got)
 {
-	uint32_t *held = &c->held[TREE_SINGLE][group];
+	uint32_t *held = &c->held[TREE_SINGLE][hand->group];
 	uint64_t b = TREE_NONE;
 
 	if (!frame_tree_all_empty(t))
-		b = frames_find(t, c, group, n, out, got);
+		b = frames_find(t, c, hand, n, out, got);
 	if (b == TREE_NONE) {
 		atomic_store_relaxed(held, 0u);
 		*got = frame_tree_steal(k, t, 0, n, out);
@@ -268,17 +289,31 @@ static bool frames_next(struct kmm *k, struct frame_tree *t, struct frame_tree_c
 	}
 	hold(held, b);
 	if (*got == 0)
-		*got = frame_tree_block_take(k, t, b, 0, n, out);
+		*got = block_take_frames(t, b, n, out);
 	return true;
 }
 
+/// A block that is held no longer is empty, or whoever has released into it since has marked
+/// it dirty: it needn't be filed.
 static unsigned claim_frames(struct kmm *k, struct frame_tree *t, struct frame_tree_cpu *c,
 			     enum frame_group group, unsigned n, struct kmm_pfn *out)
 {
-	unsigned got = held_take(k, t, &c->held[TREE_SINGLE][group], 0, n, out), more;
+	uint32_t *held = &c->held[TREE_SINGLE][group], h = atomic_load_relaxed(held);
+	unsigned got = h == 0 ? 0 : block_take_frames(t, h - 1u, n, out), more;
+	struct tree_hand hand = { .group = group };
 
-	while (got < n && frames_next(k, t, c, group, n - got, out + got, &more))
-		got += more;
+	for (; got < n; got += more) {
+		if (hand.bits != 0) {
+			uint64_t b = tree_hand_next(&hand);
+
+			hold(held, b);
+			more = block_take_frames(t, b, n - got, out + got);
+		} else if (!frames_next(k, t, c, &hand, n - got, out + got, &more)) {
+			break;
+		}
+	}
+	if (hand.bits != 0)
+		frame_tree_hand_file(t, &hand);
 	return got;
 }
 
@@ -344,7 +379,9 @@ static unsigned runs_next(struct kmm *k, struct frame_tree *t, struct frame_tree
 static unsigned claim_runs(struct kmm *k, struct frame_tree *t, struct frame_tree_cpu *c,
 			   unsigned order, enum frame_group group, unsigned n, struct kmm_pfn *out)
 {
-	unsigned got = held_take(k, t, &c->held[TREE_RUN][group], order, n, out), more = 1;
+	uint32_t held = atomic_load_relaxed(&c->held[TREE_RUN][group]);
+	unsigned got = held == 0 ? 0 : frame_tree_block_take(k, t, held - 1u, order, n, out);
+	unsigned more = 1;
 
 	for (; got < n && more != 0; got += more)
 		more = runs_next(k, t, c, order, group, n - got, out + got);

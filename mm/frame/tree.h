@@ -34,6 +34,7 @@ struct frame_tree_block {
 struct frame_tree {
 	uint64_t base, end;  /* frames; constant, as is all but whole_n */
 	uint64_t block0;     /* frame number / 512 of block number 0; multiple of 64 */
+	uintptr_t words;     /* the address of frame 0's word, if there was one */
 	uint64_t lead;       /* number of the first block */
 	uint64_t blocks_end; /* number of the last block + 1 */
 	uint64_t plenty_n;   /* so many whole blocks are enough to open one more */
@@ -51,6 +52,12 @@ struct frame_tree {
 static inline struct frame_tree_block *tree_block(const struct frame_tree *t, uint64_t b)
 {
 	return &t->block[b - t->lead];
+}
+
+/// The word that a frame's bit lies in.
+static inline uint64_t *tree_word(const struct frame_tree *t, uint64_t pfn)
+{
+	return (uint64_t *)(t->words + (pfn >> TREE_WORD_LG2) * sizeof(uint64_t));
 }
 
 static inline uint64_t tree_block_of(const struct frame_tree *t, uint64_t pfn)
@@ -80,10 +87,22 @@ static inline enum frame_group tree_group(const struct frame_tree *t, uint64_t b
 		       FRAME_GROUP_MOVABLE : FRAME_GROUP_PINNED;
 }
 
+/// Writes down n frames that follow each other, eight a turn: most claims of many are runs.
+static inline void tree_note_run(uint64_t pfn, unsigned n, struct kmm_pfn *out)
+{
+	for (; n >= 8u; n -= 8u, pfn += 8u, out += 8) {
+#pragma GCC unroll 8
+		for (unsigned i = 0; i < 8u; i++)
+			out[i].n = pfn + i;
+	}
+	for (unsigned i = 0; i < n; i++)
+		out[i].n = pfn + i;
+}
+
 /* ---- tree_give.c ---- */
 
-/// Puts frames of a block's word i back there; closes the block if that made it whole.
-void frame_tree_give(struct kmm *k, struct frame_tree *t, uint64_t b, unsigned i, uint64_t mask);
+/// Puts frames back into the word that pfn lies in; closes the block if that made it whole.
+void frame_tree_give(struct kmm *k, struct frame_tree *t, uint64_t pfn, uint64_t mask);
 
 /// See frame/policy.h.
 void frame_tree_release(struct kmm *k, void *state, unsigned order, unsigned n,
@@ -97,10 +116,29 @@ unsigned frame_tree_block_take(struct kmm *k, struct frame_tree *t, uint64_t b, 
 
 /* ---- tree_find.c ---- */
 
-/// Takes one block off the shelves for single frames of a group, the densest that is worth
-/// a visit; TREE_NONE if there are only such as had better be left to fill up.
+/// Blocks of class 1 that a claim of single frames has taken off the shelves together.
+struct tree_hand {
+	enum frame_group group;
+	uint64_t i, bits; /* of one level-0 word */
+};
+
+/// Pre: the hand isn't empty
+static inline uint64_t tree_hand_next(struct tree_hand *hand)
+{
+	uint64_t b = hand->i << 6 | bits_lowest(hand->bits);
+
+	hand->bits &= hand->bits - 1u;
+	return b;
+}
+
+/// Takes one block for single frames, the densest that is worth a visit, and perhaps more of
+/// its kind into the empty hand; n frames are wanted.
+/// TREE_NONE if there are only such as had better be left to fill up.
 uint64_t frame_tree_find_dense(struct frame_tree *t, struct frame_tree_cpu *c,
-			       enum frame_group group);
+			       struct tree_hand *hand, unsigned n);
+
+/// Puts the blocks that weren't needed where others find them.
+void frame_tree_hand_file(struct frame_tree *t, struct tree_hand *hand);
 
 /// Any block with free frames, of this group if possible.
 uint64_t frame_tree_find_any(struct frame_tree *t, struct frame_tree_cpu *c,

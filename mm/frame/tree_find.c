@@ -3,38 +3,35 @@
 
 #define SWEEP_BATCH 16u /* dirty blocks looked at together */
 #define SWEEP_MOST 32u  /* before a sparse block is taken, or a whole one */
+#define HAND_FRAMES 8u  /* what a block of class 1 has, as a rule */
 
-/// Set bits of eight words.
-static unsigned free_in(const uint64_t word[TREE_BLOCK_WORDS])
+/// Set bits of a word; without an instruction for that, those of each of its bytes.
+static inline uint64_t word_bits(const uint64_t *word)
 {
-	uint64_t sum = 0;
+	uint64_t x = atomic_load_seq_cst(word);
 
 #ifdef __POPCNT__
-	for (unsigned i = 0; i < TREE_BLOCK_WORDS; i++)
-		sum += (unsigned)__builtin_popcountll(word[i]);
-	return (unsigned)sum;
+	return (uint64_t)__builtin_popcountll(x);
 #else
-	for (unsigned i = 0; i < TREE_BLOCK_WORDS; i++) { /* each byte counts to 64 at most */
-		uint64_t x = word[i];
-
-		x -= (x >> 1) & 0x5555555555555555ull;
-		x = (x & 0x3333333333333333ull) + ((x >> 2) & 0x3333333333333333ull);
-		sum += (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0full;
-	}
-	sum = (sum & 0x00ff00ff00ff00ffull) + ((sum >> 8) & 0x00ff00ff00ff00ffull);
-	return (unsigned)((sum * 0x0001000100010001ull) >> 48);
+	x -= (x >> 1) & 0x5555555555555555ull;
+	x = (x & 0x3333333333333333ull) + ((x >> 2) & 0x3333333333333333ull);
+	return (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0full;
 #endif
 }
 
 /// Free frames of a block that the caller has just taken off a shelf (I4).
-static unsigned look(struct frame_tree *t, uint64_t b)
+static inline unsigned look(const struct frame_tree *t, uint64_t b)
 {
-	const struct frame_tree_block *block = tree_block(t, b);
-	uint64_t word[TREE_BLOCK_WORDS];
+	const uint64_t *word = tree_block(t, b)->word;
+	uint64_t sum = word_bits(word) + word_bits(word + 1) + word_bits(word + 2) +
+		       word_bits(word + 3) + word_bits(word + 4) + word_bits(word + 5) +
+		       word_bits(word + 6) + word_bits(word + 7);
 
-	for (unsigned i = 0; i < TREE_BLOCK_WORDS; i++)
-		word[i] = atomic_load_seq_cst(&block->word[i]);
-	return free_in(word);
+#ifndef __POPCNT__ /* each byte counts to 64 */
+	sum = (sum & 0x00ff00ff00ff00ffull) + ((sum >> 8) & 0x00ff00ff00ff00ffull);
+	sum = (sum * 0x0001000100010001ull) >> 48;
+#endif
+	return (unsigned)sum;
 }
 
 static void file_as(struct frame_tree *t, uint64_t b, unsigned class)
@@ -50,36 +47,47 @@ void frame_tree_file(struct frame_tree *t, uint64_t b)
 		file_as(t, b, tree_class(free_n));
 }
 
-/// Takes some of the dirty blocks of one word, and files them: an atomic for all, and one
-/// for each class that they are of. Returns: how many; 0 if no block is dirty
-static unsigned sweep(struct frame_tree *t, struct frame_tree_cpu *c)
+/// Blocks of one word go to the shelves of a class.
+static void file_all(struct frame_tree *t, uint64_t i, uint64_t bits, unsigned class)
 {
-	uint64_t class_bits[FRAME_GROUPS_N][TREE_CLASSES] = { { 0 } }, bits, i;
+	uint64_t movable = bits & atomic_load_relaxed(&t->movable[i]);
 
-	do {
-		i = shelf_seek_round(&t->shape, t->dirty, c->dirty_at >> 6);
-		if (i == SHELF_NONE)
-			return 0;
-		bits = atomic_load_relaxed(&t->dirty[i]);
-		if (i == c->dirty_at >> 6 && bits >> (c->dirty_at & 63u) != 0)
-			bits &= ~bits_mask((unsigned)c->dirty_at & 63u);
-		bits = bits_first(bits, SWEEP_BATCH);
-		bits &= atomic_and_seq_cst(&t->dirty[i], ~bits);
-	} while (bits == 0);
+	if (movable != 0)
+		(void)shelf_add_bits(&t->shape, t->class[FRAME_GROUP_MOVABLE][class], i, movable);
+	if (movable != bits)
+		(void)shelf_add_bits(&t->shape, t->class[FRAME_GROUP_PINNED][class], i,
+				     bits & ~movable);
+}
+
+/// Takes some of the dirty blocks of one word, and files them: an atomic for all, and one
+/// for each class that they are of. Those of class 1 that are of the group wanted stay in
+/// hand, if there is one. Returns: how many; 0 if no block is dirty
+static unsigned sweep(struct frame_tree *t, struct frame_tree_cpu *c, struct tree_hand *hand)
+{
+	uint64_t class_bits[TREE_CLASSES] = { 0 }, i;
+	uint64_t bits = shelf_take_bits(&t->shape, t->dirty, c->dirty_at, SWEEP_BATCH, &i);
+
+	if (bits == 0)
+		return 0;
 	for (uint64_t rest = bits; rest != 0; rest &= rest - 1u)
 		__builtin_prefetch(tree_block(t, i << 6 | bits_lowest(rest)));
 	for (uint64_t rest = bits; rest != 0; rest &= rest - 1u) {
-		uint64_t b = i << 6 | bits_lowest(rest);
-		unsigned free_n = look(t, b);
+		unsigned free_n = look(t, i << 6 | bits_lowest(rest));
 
 		if (free_n != 0)
-			class_bits[tree_group(t, b)][tree_class(free_n)] |= shelf_bit(b);
+			class_bits[tree_class(free_n)] |= rest & (0u - rest);
 	}
-	for (unsigned g = 0; g < FRAME_GROUPS_N; g++)
-		for (unsigned class = 0; class < TREE_CLASSES; class++)
-			if (class_bits[g][class] != 0)
-				(void)shelf_add_bits(&t->shape, t->class[g][class], i,
-						     class_bits[g][class]);
+	if (hand != NULL) {
+		uint64_t movable = atomic_load_relaxed(&t->movable[i]);
+
+		hand->i = i;
+		hand->bits = class_bits[1] &
+			     (hand->group == FRAME_GROUP_MOVABLE ? movable : ~movable);
+		class_bits[1] &= ~hand->bits;
+	}
+	for (unsigned class = 0; class < TREE_CLASSES; class++)
+		if (class_bits[class] != 0)
+			file_all(t, i, class_bits[class], class);
 	c->dirty_at = (i << 6 | bits_highest(bits)) + 1u;
 	return bits_count(bits);
 }
@@ -116,20 +124,41 @@ static uint64_t pick(struct frame_tree *t, struct frame_tree_cpu *c, enum frame_
 	return b;
 }
 
-uint64_t frame_tree_find_dense(struct frame_tree *t, struct frame_tree_cpu *c,
-			       enum frame_group group)
+/// Takes blocks of class 1 for n frames into the empty hand: off the shelf, or swept just now.
+static void hand_fill(struct frame_tree *t, struct frame_tree_cpu *c, struct tree_hand *hand,
+		      unsigned n)
 {
-	uint64_t b = pick(t, c, group, 1u);
+	uint64_t *shelf = t->class[hand->group][1];
 
-	for (unsigned looked = 0, n; b == TREE_NONE && looked < SWEEP_MOST; looked += n) {
-		n = sweep(t, c);
-		if (n == 0)
-			break;
-		b = pick(t, c, group, 1u);
+	if (!shelf_empty(&t->shape, shelf)) {
+		hand->bits = shelf_take_bits(&t->shape, shelf, c->class_at, n / HAND_FRAMES + 1u,
+					     &hand->i);
+		if (hand->bits != 0)
+			c->class_at = (hand->i << 6 | bits_highest(hand->bits)) + 1u;
 	}
+	for (unsigned looked = 0, some; hand->bits == 0 && looked < SWEEP_MOST; looked += some) {
+		some = sweep(t, c, hand);
+		if (some == 0)
+			break;
+	}
+}
+
+uint64_t frame_tree_find_dense(struct frame_tree *t, struct frame_tree_cpu *c,
+			       struct tree_hand *hand, unsigned n)
+{
+	uint64_t b = TREE_NONE;
+
+	hand_fill(t, c, hand, n);
+	if (hand->bits != 0)
+		b = tree_hand_next(hand);
 	for (unsigned class = 2; class < TREE_CLASSES && b == TREE_NONE; class++)
-		b = pick(t, c, group, class);
+		b = pick(t, c, hand->group, class);
 	return b;
+}
+
+void frame_tree_hand_file(struct frame_tree *t, struct tree_hand *hand)
+{
+	(void)shelf_add_bits(&t->shape, t->class[hand->group][1], hand->i, hand->bits);
 }
 
 uint64_t frame_tree_find_any(struct frame_tree *t, struct frame_tree_cpu *c,
@@ -143,7 +172,7 @@ uint64_t frame_tree_find_any(struct frame_tree *t, struct frame_tree_cpu *c,
 			b = pick(t, c, group, class);
 		if (b == TREE_NONE)
 			b = pick(t, c, group, 0);
-	} while (b == TREE_NONE && sweep(t, c) != 0);
+	} while (b == TREE_NONE && sweep(t, c, NULL) != 0);
 	return b;
 }
 
@@ -153,7 +182,7 @@ uint64_t frame_tree_find_sparse(struct frame_tree *t, struct frame_tree_cpu *c,
 	unsigned least = tree_class(1u << order); /* those below have fewer frames */
 	uint64_t b = TREE_NONE;
 
-	(void)sweep(t, c);
+	(void)sweep(t, c, NULL);
 	for (unsigned class = TREE_CLASSES; class-- > least && b == TREE_NONE;)
 		b = pick(t, c, group, class);
 	return b;

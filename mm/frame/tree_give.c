@@ -1,4 +1,5 @@
 /* The tree policy: giving back, and closing blocks. */
+#include "frame/run.h"
 #include "frame/tree.h"
 
 #define PREFETCH_AHEAD 8u
@@ -49,52 +50,60 @@ static bool block_close(struct frame_tree *t, uint64_t b)
 	return false;
 }
 
-void frame_tree_give(struct kmm *k, struct frame_tree *t, uint64_t b, unsigned i, uint64_t mask)
+/// Out of line, so that the test before it is one of a bit and makes no mask.
+static __attribute__((noinline)) void mark_dirty(struct frame_tree *t, uint64_t b)
 {
-	uint64_t was;
+	shelf_add(&t->shape, t->dirty, b);
+}
+
+/// See frame_tree_give. The word is read after it is written rather than from the atomic:
+/// an atomic whose old value nobody wants is one instruction on most machines.
+static inline void word_give(struct kmm *k, struct frame_tree *t, uint64_t pfn, uint64_t mask)
+{
+	uint64_t b = tree_block_of(t, pfn), *word = tree_word(t, pfn), was;
 
 	KMM_ASSERT(k, !shelf_has(t->whole, b), "tree I2");
-	was = atomic_or_seq_cst(&tree_block(t, b)->word[i], mask);
+	was = atomic_or_seq_cst(word, mask);
 	KMM_ASSERT(k, (was & mask) == 0, "tree I1");
 	(void)k;
-	if ((was | mask) == TREE_WORD_FULL && block_close(t, b))
+	if (atomic_load_seq_cst(word) == TREE_WORD_FULL && block_close(t, b))
 		return;
 	if (!shelf_has(t->dirty, b)) /* I4 */
-		shelf_add(&t->shape, t->dirty, b);
+		mark_dirty(t, b);
 }
 
-/// How many of in[0..n), n > 1, follow each other from the first on inside one word, by this
-/// step, 1 or -1.
-static unsigned neighbours(const struct kmm_pfn *in, unsigned n, uint64_t step)
+void frame_tree_give(struct kmm *k, struct frame_tree *t, uint64_t pfn, uint64_t mask)
 {
-	unsigned bit = (unsigned)in[0].n & 63u, most = step == 1u ? 64u - bit : bit + 1u, len = 2;
+	word_give(k, t, pfn, mask);
+}
+
+/// How many of in[0..n) follow each other from the first on inside one word, up or down.
+static unsigned neighbours(const struct kmm_pfn *in, unsigned n, bool up)
+{
+	unsigned bit = (unsigned)in[0].n & 63u, most = up ? 64u - bit : bit + 1u;
 
 	most = most < n ? most : n;
-	for (uint64_t next = in[1].n + step; len < most && in[len].n == next; next += step)
-		len++;
-	return len;
+	return up ? run_length(in, most, 1u) : run_length(in, most, ~0ull);
 }
 
-/// How many of in[] from the first on lie in one word; *mask = their bits. Neighbours, up
-/// or down, which most frees of many are, are only compared.
-static unsigned word_gather(struct kmm *k, const struct kmm_pfn *in, unsigned n, uint64_t *mask)
+/// Gives those of in[], n > 1, back together that from the first on lie in one word. Returns:
+/// how many. Neighbours, which most frees of many are, are only compared.
+static __attribute__((noinline)) unsigned word_release(struct kmm *k, struct frame_tree *t,
+						       const struct kmm_pfn *in, unsigned n)
 {
-	uint64_t word = in[0].n >> TREE_WORD_LG2, step;
+	uint64_t word = in[0].n >> TREE_WORD_LG2, mask = shelf_bit(in[0].n);
+	bool up = in[1].n == in[0].n + 1u;
 	unsigned len = 1;
 
-	*mask = shelf_bit(in[0].n);
-	if (n == 1u || in[1].n >> TREE_WORD_LG2 != word)
-		return 1;
-	step = in[1].n - in[0].n;
-	if (step == 1u || step == ~0ull) {
-		len = neighbours(in, n, step);
-		*mask = bits_mask(len) << (in[step == 1u ? 0 : len - 1u].n & 63u);
+	if (up || in[1].n == in[0].n - 1u) {
+		len = neighbours(in, n, up);
+		mask = bits_mask(len) << (in[up ? 0 : len - 1u].n & 63u);
 	}
 	for (; len < n && in[len].n >> TREE_WORD_LG2 == word; len++) {
-		KMM_ASSERT(k, (*mask & shelf_bit(in[len].n)) == 0, "tree I1");
-		*mask |= shelf_bit(in[len].n);
+		KMM_ASSERT(k, (mask & shelf_bit(in[len].n)) == 0, "tree I1");
+		mask |= shelf_bit(in[len].n);
 	}
-	(void)k;
+	word_give(k, t, in[0].n, mask);
 	return len;
 }
 
@@ -102,34 +111,32 @@ static unsigned word_gather(struct kmm *k, const struct kmm_pfn *in, unsigned n,
 static void release_frames(struct kmm *k, struct frame_tree *t, unsigned n,
 			   const struct kmm_pfn *in)
 {
-	for (unsigned i = 0, len; i < n; i += len) {
-		uint64_t word = in[i].n >> TREE_WORD_LG2, mask;
+	for (unsigned len; n != 0; n -= len, in += len) {
+		uint64_t pfn = in->n;
 
-		if (i + PREFETCH_AHEAD < n) {
-			uint64_t next = in[i + PREFETCH_AHEAD].n;
-
-			__builtin_prefetch(tree_block(t, tree_block_of(t, next)), 1);
+		KMM_ASSERT(k, pfn >= t->base && pfn < t->end, "tree: its span");
+		if (n > PREFETCH_AHEAD)
+			__builtin_prefetch(tree_word(t, in[PREFETCH_AHEAD].n), 1);
+		if (n > 1u && (in[1].n ^ pfn) >> TREE_WORD_LG2 == 0) {
+			len = word_release(k, t, in, n);
+			continue;
 		}
-		KMM_ASSERT(k, in[i].n >= t->base && in[i].n < t->end, "tree: its span");
-		len = word_gather(k, in + i, n - i, &mask);
-		frame_tree_give(k, t, (word >> 3) - t->block0, word & 7u, mask);
+		word_give(k, t, pfn, shelf_bit(pfn));
+		len = 1;
 	}
 }
 
 /// A run of 2^order frames, 0 < order <= 8.
 static void release_run(struct kmm *k, struct frame_tree *t, unsigned order, struct kmm_pfn pfn)
 {
-	uint64_t b = tree_block_of(t, pfn.n);
-	unsigned i = (unsigned)(pfn.n >> TREE_WORD_LG2) & (TREE_BLOCK_WORDS - 1u);
-
 	KMM_ASSERT(k, bits_aligned(pfn.n, 1ull << order), "tree: a block is aligned");
 	KMM_ASSERT(k, pfn.n >= t->base && pfn.n + (1ull << order) <= t->end, "tree: its span");
 	if (order <= TREE_WORD_LG2) {
-		frame_tree_give(k, t, b, i, bits_mask(1u << order) << (pfn.n & 63u));
+		word_give(k, t, pfn.n, bits_mask(1u << order) << (pfn.n & 63u));
 		return;
 	}
-	for (unsigned end = i + (1u << (order - TREE_WORD_LG2)); i < end; i++)
-		frame_tree_give(k, t, b, i, TREE_WORD_FULL);
+	for (uint64_t at = pfn.n; at < pfn.n + (1ull << order); at += 64u)
+		frame_tree_give(k, t, at, TREE_WORD_FULL);
 }
 
 void frame_tree_release(struct kmm *k, void *state, unsigned order, unsigned n,

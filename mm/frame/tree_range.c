@@ -10,13 +10,6 @@ static uint64_t word_part(uint64_t pfn, uint64_t end, uint64_t *n)
 	return bits_mask((unsigned)*n) << (pfn & 63u);
 }
 
-static uint64_t *word_at(const struct frame_tree *t, uint64_t pfn)
-{
-	struct frame_tree_block *block = tree_block(t, tree_block_of(t, pfn));
-
-	return &block->word[(pfn >> TREE_WORD_LG2) & (TREE_BLOCK_WORDS - 1u)];
-}
-
 /* ---- handing over ---- */
 
 static void add_frames(struct kmm *k, struct frame_tree *t, uint64_t pfn, uint64_t end)
@@ -26,8 +19,7 @@ static void add_frames(struct kmm *k, struct frame_tree *t, uint64_t pfn, uint64
 	for (; pfn < end; pfn += n) {
 		uint64_t mask = word_part(pfn, end, &n);
 
-		frame_tree_give(k, t, tree_block_of(t, pfn),
-				(unsigned)(pfn >> TREE_WORD_LG2) & (TREE_BLOCK_WORDS - 1u), mask);
+		frame_tree_give(k, t, pfn, mask);
 	}
 }
 
@@ -68,7 +60,7 @@ void frame_tree_add_range(struct kmm *k, void *state, struct kmm_pfn pfn, uint64
 static uint64_t free_from(const struct frame_tree *t, uint64_t pfn)
 {
 	uint64_t x = shelf_has(t->whole, tree_block_of(t, pfn)) ?
-			     TREE_WORD_FULL : atomic_load_relaxed(word_at(t, pfn));
+			     TREE_WORD_FULL : atomic_load_relaxed(tree_word(t, pfn));
 
 	return x >> (pfn & 63u);
 }
@@ -128,7 +120,7 @@ static bool take_whole(struct kmm *k, struct frame_tree *t, uint64_t pfn, uint64
 		if (at + 64u > pfn && at < end)
 			rest &= ~word_part(at > pfn ? at : pfn, end, &n);
 		if (rest != 0)
-			atomic_store_release(word_at(t, at), rest);
+			atomic_store_release(tree_word(t, at), rest);
 	}
 	/* Always an atomic: a mark that is there may be from before the words. */
 	shelf_add(&t->shape, t->dirty, b);
@@ -141,7 +133,7 @@ static uint64_t take_words(struct kmm *k, struct frame_tree *t, uint64_t pfn, ui
 	uint64_t got = 0, n;
 
 	for (; pfn < end; pfn += n) {
-		uint64_t mask = word_part(pfn, end, &n), *word = word_at(t, pfn);
+		uint64_t mask = word_part(pfn, end, &n), *word = tree_word(t, pfn);
 		uint64_t x = atomic_load_relaxed(word);
 
 		if ((x & mask) == 0)

@@ -69,8 +69,11 @@ unsigned frame_tree_open(struct frame_tree *t, struct frame_tree_cpu *c, unsigne
 	*b = i << 6 | bits_lowest(bits);
 	group_set(t, *b, group);
 	pfn = tree_block_pfn(t, *b);
-	for (unsigned j = 0; j < got; j++)
-		out[j].n = pfn + ((uint64_t)j << order);
+	if (order == 0)
+		tree_note_run(pfn, got, out);
+	else
+		for (unsigned j = 0; j < got; j++)
+			out[j].n = pfn + ((uint64_t)j << order);
 	/* All frames are ours: nobody else touches a word before it is stored. */
 	for (unsigned w = frames / 64u; w < TREE_BLOCK_WORDS; w++)
 		atomic_store_release(&tree_block(t, *b)->word[w],
@@ -92,13 +95,13 @@ static unsigned claim_blocks(struct frame_tree *t, struct frame_tree_cpu *c, uns
 	unsigned got = 0;
 
 	while (got < n) {
-		uint64_t i, bits = take_bits(t, c, n - got, &i);
+		uint64_t i, bits = take_bits(t, c, n - got, &i), first;
 
 		if (bits == 0)
 			break;
+		first = word_pfn(t, i);
 		for (; bits != 0; bits &= bits - 1u)
-			out[got++].n = word_pfn(t, i) +
-				       ((uint64_t)bits_lowest(bits) << TREE_BLOCK_LG2);
+			out[got++].n = first + ((uint64_t)bits_lowest(bits) << TREE_BLOCK_LG2);
 	}
 	return got;
 }
@@ -188,7 +191,7 @@ void frame_tree_release_whole(struct kmm *k, struct frame_tree *t, unsigned orde
 
 	(void)atomic_add_relaxed(&t->whole_n, (uint64_t)n << (order - TREE_BLOCK_LG2));
 	for (unsigned j = 0; j < n;) {
-		uint64_t i = tree_block_of(t, in[j].n) >> 6, bits = 0;
+		uint64_t first = in[j].n, i = tree_block_of(t, first) >> 6, bits = 0;
 
 		KMM_ASSERT(k, bits_aligned(in[j].n, 1ull << order), "tree: a block is aligned");
 		KMM_ASSERT(k, in[j].n >= t->base && in[j].n + (1ull << order) <= t->end,
@@ -199,9 +202,9 @@ void frame_tree_release_whole(struct kmm *k, struct frame_tree *t, unsigned orde
 			j++;
 			continue;
 		}
-		do
-			bits |= run << (tree_block_of(t, in[j].n) & 63u);
-		while (++j < n && tree_block_of(t, in[j].n) >> 6 == i);
+		do /* block 0 begins a word in frame numbers too */
+			bits |= run << (in[j].n >> TREE_BLOCK_LG2 & 63u);
+		while (++j < n && (in[j].n ^ first) >> TREE_WHOLE_LG2 == 0);
 		whole_give(k, t, i, bits);
 	}
 }

@@ -30,6 +30,12 @@ void *kmm_frame_virt(struct kmm *k, struct kmm_pfn pfn)
 	return kmm_port_virt(k, kmm_pfn_to_pa(pfn));
 }
 
+/// Tags before the first frame's, so that those of 64 frames that are aligned are a cache line.
+static uint64_t tags_lead(uint64_t base)
+{
+	return base & 63u;
+}
+
 uint64_t frame_meta_bytes(const struct kmm_config *c, uint64_t total)
 {
 	uint64_t base, n = zone_span(c->memmap, &base);
@@ -38,7 +44,7 @@ uint64_t frame_meta_bytes(const struct kmm_config *c, uint64_t total)
 	for (unsigned i = 0; i < c->cpus_n; i++)
 		total = cache_meta_bytes(c->preset, total);
 	total = meta_add(total, c->preset->frame_reserve_n * sizeof(struct kmm_pfn), 64);
-	total = meta_add(total, n, 64);
+	total = meta_add(total, tags_lead(base) + n, 64);
 	total = meta_add(total, n * sizeof(struct frame_entry), 64);
 	return zone_meta_bytes(c, total);
 }
@@ -56,7 +62,7 @@ enum kmm_error frame_init(struct kmm *k, const struct kmm_config *c, struct meta
 	for (unsigned i = 0; i < c->cpus_n; i++)
 		cache_init_cpu(k, c, &k->cpus[i], m);
 	s->reserve.slot = meta_take(k, m, c->preset->frame_reserve_n * sizeof(struct kmm_pfn), 64);
-	k->tags = (uintptr_t)meta_take(k, m, n, 64) - base;
+	k->tags = (uintptr_t)meta_take(k, m, tags_lead(base) + n, 64) + tags_lead(base) - base;
 	k->entry = meta_take(k, m, n * sizeof(struct frame_entry), 64);
 	k->entry_base = base;
 	k->entry_end = base + n;

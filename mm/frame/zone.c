@@ -212,11 +212,15 @@ static enum kmm_level level_of(const struct zone *z, uint64_t free_n)
 }
 
 /// Notes that the listener should hear of this zone. Pre: interrupts off
-static void level_look(struct kmm *k, struct zone *z, uint64_t free_n)
+static inline void level_look(struct kmm *k, struct zone *z, uint64_t free_n)
 {
+	uint32_t level = atomic_load_relaxed(&z->level);
 	struct frame_cpu *fc;
 
-	if (__builtin_expect(level_of(z, free_n) == atomic_load_relaxed(&z->level), 1))
+	if (__builtin_expect(level == KMM_LEVEL_OK &&
+			     free_n >= atomic_load_relaxed(&z->mark[KMM_LEVEL_LOW]), 1))
+		return;
+	if (level_of(z, free_n) == level)
 		return;
 	fc = kmm_port_cpu(k)->frame;
 	atomic_store_relaxed(&fc->told, fc->told | 1u << z->index);
@@ -386,12 +390,27 @@ struct zone *zone_walk_next(struct kmm *k, struct zone_walk *walk)
 	return NULL;
 }
 
+/// The same where a list says it all.
+static unsigned list_claim(struct kmm *k, const struct frame_want *w, unsigned n,
+			   struct kmm_pfn *out)
+{
+	const struct zone_list *l = &k->frame->list[kmm_port_cpu(k)->frame->node][want_kind(w)];
+	unsigned got = 0;
+
+	for (unsigned i = 0; got < n && i < l->n; i++)
+		got += zone_claim(k, &k->frame->zone[l->zone[i]], w->order, w->group, n - got,
+				  out + got);
+	return got;
+}
+
 unsigned zones_claim(struct kmm *k, const struct frame_want *w, unsigned n, struct kmm_pfn *out)
 {
 	struct zone_walk walk;
 	struct zone *z;
 	unsigned got = 0;
 
+	if (w->nodes == NULL && !(w->flags & KMM_FRAME_ONLY))
+		return list_claim(k, w, n, out);
 	zone_walk_begin(k, w, &walk);
 	while (got < n && (z = zone_walk_next(k, &walk)) != NULL)
 		got += zone_claim(k, z, w->order, w->group, n - got, out + got);

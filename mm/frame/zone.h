@@ -56,6 +56,23 @@ struct zone *zone_walk_next(struct kmm *k, struct zone_walk *walk);
 /// May a want be served from this zone?
 bool zone_allowed(const struct frame_want *w, const struct zone *z);
 
+/// The default list of this CPU. Pre: interrupts off
+static inline const struct zone_list *zone_list_here(struct kmm *k)
+{
+	return &k->frame->list[kmm_port_cpu(k)->frame->node][KMM_ZONE_NORMAL];
+}
+
+/// Surely no block of this order in this CPU's usual zones. Pre: interrupts off
+static inline bool zones_empty_here(struct kmm *k, unsigned order)
+{
+	const struct zone_list *l = zone_list_here(k);
+	uint64_t most = 0;
+
+	for (unsigned i = 0; i < l->n; i++)
+		most |= atomic_load_relaxed(&k->frame->zone[l->zone[i]].free_n);
+	return most >> order == 0;
+}
+
 /// Up to n blocks from the zones that a want allows, in their order.
 /// Pre: interrupts off. Returns: how many
 unsigned zones_claim(struct kmm *k, const struct frame_want *w, unsigned n, struct kmm_pfn *out);
@@ -88,12 +105,6 @@ static inline unsigned zone_front_order(uint64_t pfn, uint64_t n)
 	if (pfn != 0 && bits_lowest(pfn) < order)
 		order = bits_lowest(pfn);
 	return order < KMM_ORDER_MAX ? order : KMM_ORDER_MAX;
-}
-
-/// The default list of this CPU. Pre: interrupts off
-static inline const struct zone_list *zone_list_here(struct kmm *k)
-{
-	return &k->frame->list[kmm_port_cpu(k)->frame->node][KMM_ZONE_NORMAL];
 }
 
 /* node.c */

@@ -6,6 +6,7 @@
 #include <kmm/error.h>
 #include <kmm/fail.h>
 #include <kmm/frame.h>
+#include <kmm/lock.h>
 #include <kmm/log.h>
 #include <kmm/memmap.h>
 #include <kmm/object.h>

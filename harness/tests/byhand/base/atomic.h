@@ -26,6 +26,10 @@
 #define atomic_cas_acq_rel(p, expected, v)                                          \
 	__atomic_compare_exchange_n((p), (expected), (v), 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
 #define atomic_fence_seq_cst() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define atomic_load_eight_relaxed(p) \
+	__atomic_load_n((const uint64_t *)(const void *)(p), __ATOMIC_RELAXED)
+#define atomic_store_eight_relaxed(p, v) \
+	__atomic_store_n((uint64_t *)(void *)(p), (v), __ATOMIC_RELAXED)
 #define counter_add(p, v) __atomic_store_n((p), *(p) + (v), __ATOMIC_RELAXED)
 #define counter_read(p) __atomic_load_n((p), __ATOMIC_RELAXED)
 

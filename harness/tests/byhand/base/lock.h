@@ -31,16 +31,15 @@ static inline void lock_note_released(struct kmm *k, struct lock *l)
 	(void)l;
 }
 
+__attribute__((cold)) void lock_wait(struct kmm *k, struct lock *l);
+__attribute__((cold)) void lock_count_refused(struct kmm *k, const struct lock *l);
+
 static inline unsigned long lock_acquire(struct kmm *k, struct lock *l)
 {
 	unsigned long was = kmm_port_irq_save(k);
 
-	while (__atomic_exchange_n(&l->taken, 1u, __ATOMIC_ACQUIRE) != 0) {
-		while (__atomic_load_n(&l->taken, __ATOMIC_RELAXED) != 0) {
-			call_answer_urgent(k);
-			kmm_port_relax(k);
-		}
-	}
+	if (__atomic_exchange_n(&l->taken, 1u, __ATOMIC_ACQUIRE) != 0)
+		lock_wait(k, l);
 	lock_note_taken(k, l);
 	return was;
 }
@@ -49,6 +48,7 @@ static inline bool lock_try_acquire(struct kmm *k, struct lock *l, unsigned long
 {
 	*was = kmm_port_irq_save(k);
 	if (__atomic_exchange_n(&l->taken, 1u, __ATOMIC_ACQUIRE) != 0) {
+		lock_count_refused(k, l);
 		kmm_port_irq_restore(k, *was);
 		return false;
 	}
