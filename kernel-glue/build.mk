@@ -10,7 +10,8 @@ CHECKED := $(foreach c,FAIL=1 POISON=1 ASSERT=2,-UKMM_CONFIG_$(firstword $(subst
 
 # 1 architecture, 2 its variables' prefix
 define kernel_rules
-$(1)_KERNEL_OBJ := $$(addprefix $(B)/$(1)/,$$(addsuffix .o,$$(COMMON_SRC) $$($(2)_SRC) $$(MM_SRC) $$(GLUE_OPS_SRC) $$(VERDICT_SRC)))
+$(1)_KERNEL_OBJ := $$(addprefix $(B)/$(1)/,$$(addsuffix .o,$$(COMMON_SRC) $$($(2)_SRC) $$(MM_SRC) \
+	$$(GLUE_OPS_SRC) $$(GLUE_MACHINE_SRC) $$(VERDICT_SRC)))
 
 $(B)/$(1)/user/obj/%.o: % | setup
 	@mkdir -p $$(@D)

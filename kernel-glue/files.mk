@@ -1,7 +1,8 @@
 # Sources and flags of the kernels, for the Makefile. An architecture's own files
-# (X86_64_*; aarch64/files.mk gives AARCH64_*) join COMMON_SRC, all of mm/ and
-# GLUE_OPS_SRC. A kernel carries build/<arch>/user/player: build that first and pass
-# -Wa,-Ibuild/<arch> when assembling blob.S.
+# (X86_64_*; aarch64/files.mk gives AARCH64_*) join COMMON_SRC, all of mm/ and what is
+# shared with the host: GLUE_OPS_SRC, in user programs too, and GLUE_MACHINE_SRC. A kernel
+# carries build/<arch>/user/player: build that first and pass -Wa,-Ibuild/<arch> when
+# assembling blob.S.
 GLUE_CFLAGS = -std=gnu11 -ffreestanding -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Werror -mgeneral-regs-only -fno-pic -fno-pie \
 	-fno-stack-protector -fno-asynchronous-unwind-tables \
@@ -11,8 +12,9 @@ GLUE_INCLUDE = -Imm -Imm/include -Iharness -Ikernel-glue -Ikernel-glue/common
 COMMON_SRC = $(addprefix kernel-glue/common/, bench.c blob.S command.c console.c crew.c elf.c \
 	fault.c \
 	main.c mem.c memory.c panic.c port.c process.c sched.c stress.c syscall.c syscall_mem.c trace.c \
-	record.c trace_user.c user.c verdicts.c)
+	record.c trace_frame.c trace_user.c user.c verdicts.c)
 GLUE_OPS_SRC = $(addprefix harness/ops/, ops.c names.c digest.c)
+GLUE_MACHINE_SRC = $(addprefix harness/machine/, blocks.c spots.c)
 
 X86_64_SRC = $(addprefix kernel-glue/x86_64/, boot.S trap.S arch.c cpu.c firmware.c irq.c \
 	mmu.c smp.c)

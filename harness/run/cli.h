@@ -72,7 +72,8 @@ const struct body_class *cli_body(const char *name);
 /// Maps a guest's end to an exit code.
 int cli_guest_exit(enum guest_end end);
 
-/// Plays a trace in a guest and compares every digest with the model's.
+/// Plays a trace in a guest and compares every digest with the model's, which follows
+/// the guest where there may be no memory.
 struct guest_replay {
 	const char *arch, *kernel, *log_path;
 	struct player_options play; /* start options, flip */
@@ -80,6 +81,7 @@ struct guest_replay {
 	unsigned timeout_s;
 	uint64_t digest;   /* out: the last one seen */
 	uint32_t digests_n;
+	uint32_t followed_n; /* out: operations that found no memory, where the model has some */
 	char why[FINDING_TEXT_BYTES]; /* out: one line, unless EXIT_AGREE */
 };
 int guest_replay(const struct ops_trace *t, struct guest_replay *g);

@@ -129,9 +129,11 @@ static int in_guest(struct replay *r, const char *arch)
 	code = guest_replay(&r->t, &g);
 	if (code == EXIT_USAGE)
 		return cli_fail(EXIT_USAGE, "%s: %s: %s", r->path, body, g.why);
-	printf("%s %s ops=%u digests=%u digest=%016" PRIx64, r->path, body, r->t.ops_n,
-	       g.digests_n, g.digest);
-	return code == EXIT_AGREE ? compare(r, body, g.digest) : verdict(r, body, code, g.why);
+	printf("%s %s ops=%u digests=%u followed=%u digest=%016" PRIx64, r->path, body, r->t.ops_n,
+	       g.digests_n, g.followed_n, g.digest);
+	if (code != EXIT_AGREE || g.followed_n)
+		return verdict(r, body, code, g.why);
+	return compare(r, body, g.digest);
 }
 
 static bool has_failures(const struct ops_trace *t)

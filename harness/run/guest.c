@@ -64,6 +64,17 @@ static bool is_x86(const struct guest_options *o)
 	return !strcmp(o->arch, "x86_64");
 }
 
+static unsigned memory_mib(const struct guest_options *o)
+{
+	return o->memory_mib ? o->memory_mib : GUEST_MEMORY_MIB;
+}
+
+/* RAM of q35 and of virt. */
+unsigned guest_memory_base_mib(const char *arch)
+{
+	return strcmp(arch, "x86_64") ? 1024 : 0;
+}
+
 struct args {
 	const char *arg[ARGS_MAX];
 	unsigned n;
@@ -107,7 +118,7 @@ static void add_distances(struct args *a, unsigned n)
 static void add_nodes(struct args *a, const struct guest_options *o)
 {
 	unsigned n = o->nodes_n < GUEST_NODES_MAX ? o->nodes_n : GUEST_NODES_MAX;
-	unsigned mib = o->memory_mib ? o->memory_mib : 256, cpus_n = o->cpus_n ? o->cpus_n : 2;
+	unsigned mib = memory_mib(o), cpus_n = o->cpus_n ? o->cpus_n : 2;
 
 	a->node_n = 0;
 	for (unsigned i = 0; i < n; i++) {
@@ -134,7 +145,7 @@ static void build_args(struct args *a, const struct guest_options *o)
 	snprintf(a->qemu, sizeof(a->qemu), "qemu-system-%s", o->arch);
 	snprintf(a->kernel, sizeof(a->kernel), "build/%s/kernel", o->arch);
 	snprintf(a->smp, sizeof(a->smp), "%u", o->cpus_n ? o->cpus_n : 2);
-	snprintf(a->memory, sizeof(a->memory), "%uM", o->memory_mib ? o->memory_mib : 256);
+	snprintf(a->memory, sizeof(a->memory), "%uM", memory_mib(o));
 	add(a, a->qemu, NULL);
 	add(a, "-M", is_x86(o) ? "q35" : "virt");
 	add(a, "-cpu", o->qemu_cpu ? o->qemu_cpu :

@@ -6,6 +6,7 @@
 #include "ops/ops.h"
 
 #define GUEST_NODES_MAX 4u
+#define GUEST_MEMORY_MIB 256u /* unless told */
 
 struct guest_options {
 	const char *arch;      /* "x86_64", "aarch64" */
@@ -13,7 +14,7 @@ struct guest_options {
 	const char *command;   /* kernel command line, e.g. "run=trace preset=pagemill" */
 	const char *initrd;    /* file handed over, or NULL */
 	unsigned cpus_n;       /* 0: 2 */
-	unsigned memory_mib;   /* 0: 256 */
+	unsigned memory_mib;   /* 0: GUEST_MEMORY_MIB */
 	unsigned nodes_n;      /* memory and CPUs shared out evenly; 0: the machine has none */
 	unsigned timeout_s;    /* 0: 60 */
 	bool icount;           /* counted instructions */
@@ -39,5 +40,8 @@ enum guest_end {
 /// for every end but GUEST_DONE.
 enum guest_end guest_run(const struct guest_options *o, guest_line fn, void *ctx, char *why,
 			 size_t why_bytes);
+
+/// Where the architecture's memory begins, in MiB.
+unsigned guest_memory_base_mib(const char *arch);
 
 #endif

@@ -1,8 +1,16 @@
 /* A trace in a guest: handed over in binary form, judged by its digests.
  *
- * The model's digests are known before the boot; every @digest line must be the next
- * of them, the last one included. A guest injects no failures and is not followed: a
- * trace for it must be failure-free, its memory ample.
+ * The model walks along: every @digest line must be the one that it has there, none
+ * missing. Where no memory was found, the guest says so in an @outcome line before the
+ * next digest: whether that is allowed where frames lie elsewhere, is the model's to
+ * judge, by the memory and the CPUs that the guest told of in @boot, and it goes on from
+ * there, as it does with bodies on the host. A guest injects no failures.
+ *
+ * I1  The model stands before operation `at`; names and digest are those up to there. A
+ *     checkpoint's digest has been seen before the operation after it is done.
+ *
+ * The bits of the seed that shape the simulated machine (machine/machine.h) shape the
+ * guest's: an eighth of its memory for old devices, two nodes.
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -11,27 +19,26 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <kmm/preset.h>
+
+#include "machine/machine.h"
 #include "model/model.h"
 #include "ops/text.h"
 #include "run/cli.h"
 
+#define NONE UINT32_MAX
+
 struct watch {
 	struct guest_replay *g;
 	const struct ops_trace *t;
-	struct player_digest *want;
-	uint32_t want_n, seen_n;
 	bool differs;
-	/* explaining: the model walks along */
-	struct body *model;
+	struct body *model; /* NULL: the guest hasn't booted */
 	struct ops_names names;
+	uint32_t at;
+	uint64_t digest;
+	uint32_t seen_at; /* operations before the last digest seen; NONE */
+	bool flipped;
 };
-
-static void note_digest(void *ctx, const struct player_digest *d)
-{
-	struct watch *w = ctx;
-
-	w->want[w->want_n++] = *d;
-}
 
 static bool differ(struct watch *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -46,57 +53,138 @@ static bool differ(struct watch *w, const char *fmt, ...)
 	return false;
 }
 
+/* ---- the model's walk ---- */
+
+/* What the next operation must do. */
+static struct op_outcome expect_next(struct watch *w)
+{
+	const struct op *op = &w->t->ops[w->at];
+	struct op_outcome out = { .result = RESULT_SKIP };
+
+	/* The bit is turned just before it is looked at, lest it be overwritten. */
+	if (!w->flipped && op->code == OP_CHECKPOINT && w->at >= w->g->play.flip_after)
+		w->flipped = body_model.flip(w->model, FLIP_CONTENTS, w->g->play.start.seed);
+	if (!ops_names_skip(&w->names, op))
+		model_expect(w->model, op, &w->names, &out);
+	return out;
+}
+
+static bool has_digest(const struct watch *w, uint32_t ops_n)
+{
+	return ops_n == w->t->ops_n || (ops_n && w->t->ops[ops_n - 1].code == OP_CHECKPOINT);
+}
+
+/* The next operation was done so. */
+static bool go_on(struct watch *w, const struct op_outcome *out)
+{
+	const struct op *op = &w->t->ops[w->at];
+
+	if (has_digest(w, w->at) && w->seen_at != w->at)
+		return differ(w, "no digest after %u operations", w->at);
+	if (out->result != RESULT_SKIP) {
+		model_follow(w->model, op, &w->names, out);
+		ops_names_follow(&w->names, op, (enum op_result)out->result);
+	}
+	w->digest = ops_fold_outcome(w->digest, w->at++, op, out);
+	return true;
+}
+
+/* To before operation i, by what the model expects. */
+static bool walk_to(struct watch *w, uint32_t i)
+{
+	if (!w->model || w->at > i)
+		return differ(w, "what it says of %u operations comes %s", i,
+			      w->model ? "too late" : "before @boot");
+	while (w->at < i) {
+		struct op_outcome out = expect_next(w);
+
+		if (!go_on(w, &out))
+			return false;
+	}
+	return true;
+}
+
+/* ---- what the guest says ---- */
+
+static bool take_boot(struct watch *w, const char *rest)
+{
+	struct body_options o = w->g->play.start;
+	const char *why;
+
+	if (w->model ||
+	    sscanf(rest, "%*s cpus=%u frames=%" SCNu64, &o.cpus_n, &o.frames_n) != 2)
+		return differ(w, "a second or malformed line: @boot %.80s", rest);
+	why = body_model.start(&w->model, &o);
+	return why ? differ(w, "%s", why) : true;
+}
+
 static bool take_digest(struct watch *w, const char *rest)
 {
-	uint32_t ops_n, from = w->seen_n ? w->want[w->seen_n - 1].ops_n : 0;
+	uint32_t ops_n, from = w->seen_at == NONE ? 0 : w->seen_at;
 	uint64_t digest;
 
 	if (sscanf(rest, "%" SCNu32 " %" SCNx64, &ops_n, &digest) != 2)
 		return differ(w, "malformed line: @digest %.80s", rest);
-	/* The end's digest may repeat the last checkpoint's. */
-	if (w->seen_n && w->seen_n == w->want_n && ops_n == w->want[w->want_n - 1].ops_n &&
-	    digest == w->want[w->want_n - 1].digest)
-		return true;
-	if (w->seen_n == w->want_n || ops_n != w->want[w->seen_n].ops_n)
+	if (ops_n > w->t->ops_n || !has_digest(w, ops_n))
 		return differ(w, "a digest after %u operations, where the model has none", ops_n);
+	if (!walk_to(w, ops_n))
+		return false;
 	w->g->digest = digest;
-	w->g->digests_n = ++w->seen_n;
-	if (digest != w->want[w->seen_n - 1].digest)
+	w->g->digests_n += w->seen_at != ops_n; /* the end's may repeat a checkpoint's */
+	w->seen_at = ops_n;
+	if (digest != w->digest)
 		return differ(w, "digest %016" PRIx64 " after %u operations, the model says "
 			      "%016" PRIx64 " (they agreed after %u)",
-			      digest, ops_n, w->want[w->seen_n - 1].digest, from);
+			      digest, ops_n, w->digest, from);
 	return true;
 }
 
-static void explain(struct watch *w, const char *rest)
+static void explain(const struct watch *w, const char *result, uint64_t value,
+		    const struct op_outcome *want)
 {
-	struct op_outcome out = { .result = RESULT_SKIP };
-	char line[OPS_LINE_BYTES], result[24], text[24];
-	const struct op *op;
-	uint64_t value;
+	char line[OPS_LINE_BYTES];
+
+	ops_print(line, &w->t->ops[w->at]);
+	printf("%6u  %-36s %-8s %016" PRIx64, w->at, line, result, value);
+	if (strcmp(result, ops_result_text[want->result]) || value != want->value)
+		printf("   the model: %s %016" PRIx64, ops_result_text[want->result],
+		       want->value);
+	printf("\n");
+}
+
+/* Out of memory is followed if it may be. Any other difference is for the next digest to
+ * show. */
+static bool take_outcome(struct watch *w, const char *rest)
+{
+	char result[24], line[OPS_LINE_BYTES], why[160];
+	struct op_outcome got = { .result = RESULT_NOMEM }, want;
 	uint32_t i;
 
-	if (sscanf(rest, "%" SCNu32 " %23s %" SCNx64, &i, result, &value) != 3 ||
+	if (sscanf(rest, "%" SCNu32 " %23s %" SCNx64, &i, result, &got.value) != 3 ||
 	    i >= w->t->ops_n)
-		return;
-	op = &w->t->ops[i];
-	if (!ops_names_skip(&w->names, op)) {
-		body_model.perform(w->model, op, &w->names, &out);
-		ops_names_follow(&w->names, op, (enum op_result)out.result);
-	}
-	ops_print(line, op);
-	snprintf(text, sizeof(text), "%u", out.result);
-	printf("%6u  %-36s %-8s %016" PRIx64, i, line, result, value);
-	if ((strcmp(result, ops_result_text[out.result]) && strcmp(result, text)) ||
-	    value != out.value)
-		printf("   the model: %s %016" PRIx64, ops_result_text[out.result], out.value);
-	printf("\n");
+		return differ(w, "malformed line: @outcome %.80s", rest);
+	if (!walk_to(w, i))
+		return false;
+	want = expect_next(w);
+	if (w->g->explain)
+		explain(w, result, got.value, &want);
+	if (strcmp(result, ops_result_text[RESULT_NOMEM]))
+		return go_on(w, &want);
+	ops_print(line, &w->t->ops[i]);
+	if (want.result == RESULT_SKIP)
+		return differ(w, "operation %u: %.70s: nomem, but it is skipped", i, line);
+	if (!model_allows(w->model, &w->t->ops[i], &w->names, &got, false, why, sizeof(why)))
+		return differ(w, "operation %u: %.70s: %.120s", i, line, why);
+	w->g->followed_n += want.result != got.result || want.value != got.value;
+	return go_on(w, &got);
 }
 
 static bool take_line(void *ctx, const char *verb, const char *rest)
 {
 	struct watch *w = ctx;
 
+	if (!strcmp(verb, "boot"))
+		return take_boot(w, rest);
 	if (!strcmp(verb, "digest"))
 		return take_digest(w, rest);
 	if (!strcmp(verb, "leak") && atoll(rest) != 0)
@@ -105,10 +193,12 @@ static bool take_line(void *ctx, const char *verb, const char *rest)
 		return differ(w, "invariant: %.160s", rest);
 	if (!strcmp(verb, "verdict") && strstr(rest, " failed"))
 		return differ(w, "verdict: %.160s", rest);
-	if (!strcmp(verb, "outcome") && w->g->explain)
-		explain(w, rest);
+	if (!strcmp(verb, "outcome"))
+		return take_outcome(w, rest);
 	return true;
 }
+
+/* ---- the guest ---- */
 
 static void build_command(char *command, size_t bytes, const struct guest_replay *g)
 {
@@ -118,6 +208,9 @@ static void build_command(char *command, size_t bytes, const struct guest_replay
 
 	if (s->frames_n)
 		n += snprintf(command + n, bytes - (size_t)n, " frames=%" PRIu64, s->frames_n);
+	if (s->seed & MACHINE_DMA)
+		n += snprintf(command + n, bytes - (size_t)n, " dma=%u",
+			      guest_memory_base_mib(g->arch) + GUEST_MEMORY_MIB / 8u);
 	if (g->explain)
 		snprintf(command + n, bytes - (size_t)n, " outcomes=1");
 }
@@ -128,6 +221,7 @@ static int boot(struct watch *w, const char *initrd)
 	char command[128], why[512];
 	struct guest_options o = { .arch = g->arch, .kernel = g->kernel, .command = command,
 				   .initrd = initrd, .cpus_n = g->play.start.cpus_n,
+				   .nodes_n = g->play.start.seed & MACHINE_NODES ? 2 : 0,
 				   .icount = g->icount, .log_path = g->log_path,
 				   .timeout_s = g->timeout_s ? g->timeout_s : 120 };
 	enum guest_end end;
@@ -136,8 +230,9 @@ static int boot(struct watch *w, const char *initrd)
 	end = guest_run(&o, take_line, w, why, sizeof(why));
 	if (w->differs)
 		return EXIT_FINDING;
-	if (end == GUEST_DONE && w->seen_n != w->want_n) {
-		differ(w, "it printed %u digests of %u", w->seen_n, w->want_n);
+	if (end == GUEST_DONE && w->seen_at != w->t->ops_n) {
+		differ(w, "its last digest was after %u operations of %u",
+		       w->seen_at == NONE ? 0 : w->seen_at, w->t->ops_n);
 		return EXIT_FINDING;
 	}
 	if (end != GUEST_DONE)
@@ -170,9 +265,12 @@ static int boot_with_initrd(struct watch *w)
 
 int guest_replay(const struct ops_trace *t, struct guest_replay *g)
 {
-	struct watch w = { .g = g, .t = t };
+	struct watch w = { .g = g, .t = t, .digest = OPS_DIGEST_START, .seen_at = NONE,
+			   .flipped = g->play.flip == FLIP_NONE };
+	const char *preset = g->play.start.preset ? g->play.start.preset : "pagemill";
+	struct kmm_preset parsed;
 	struct finding f;
-	int code = EXIT_TOOL;
+	int code;
 
 	g->why[0] = 0;
 	for (uint32_t i = 0; i < t->ops_n; i++) {
@@ -187,16 +285,13 @@ int guest_replay(const struct ops_trace *t, struct guest_replay *g)
 		snprintf(g->why, sizeof(g->why), "operation %u %s", i, what);
 		return EXIT_USAGE;
 	}
-	w.want = calloc(t->ops_n + 1u, sizeof(*w.want));
-	if (!w.want || !player_expect(t->ops, t->ops_n, &g->play, note_digest, &w) ||
-	    body_model.start(&w.model, &g->play.start)) {
-		snprintf(g->why, sizeof(g->why), "unknown preset, or out of memory");
-		free(w.want);
+	if (!kmm_preset_parse(preset, &parsed)) {
+		snprintf(g->why, sizeof(g->why), "unknown preset");
 		return EXIT_USAGE;
 	}
 	ops_names_start(&w.names);
 	code = boot_with_initrd(&w);
-	body_model.finish(w.model, &f);
-	free(w.want);
+	if (w.model)
+		body_model.finish(w.model, &f);
 	return code;
 }

@@ -430,36 +430,3 @@ void player_run(const struct op *ops, uint32_t ops_n, const struct player_option
 	take(&p, &f);
 	body_model.finish(p.model, &f);
 }
-
-bool player_expect(const struct op *ops, uint32_t ops_n, const struct player_options *o,
-		   void (*on_digest)(void *ctx, const struct player_digest *d), void *ctx)
-{
-	struct player_digest d = { .digest = OPS_DIGEST_START };
-	bool flipped = o->flip == FLIP_NONE;
-	struct ops_names names;
-	struct finding f;
-	struct body *m;
-
-	if (body_model.start(&m, &o->start))
-		return false;
-	ops_names_start(&names);
-	for (uint32_t i = 0; i < ops_n; i++) {
-		struct op_outcome out = { .result = RESULT_SKIP };
-
-		/* The bit is turned just before it is looked at, lest it be overwritten. */
-		if (!flipped && ops[i].code == OP_CHECKPOINT && i >= o->flip_after)
-			flipped = body_model.flip(m, FLIP_CONTENTS, o->start.seed);
-		if (!ops_names_skip(&names, &ops[i])) {
-			body_model.perform(m, &ops[i], &names, &out);
-			ops_names_follow(&names, &ops[i], (enum op_result)out.result);
-		}
-		d.digest = ops_fold_outcome(d.digest, i, &ops[i], &out);
-		d.ops_n = i + 1;
-		if (ops[i].code == OP_CHECKPOINT || i + 1 == ops_n)
-			on_digest(ctx, &d);
-	}
-	if (!ops_n)
-		on_digest(ctx, &d);
-	body_model.finish(m, &f);
-	return true;
-}

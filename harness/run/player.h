@@ -60,13 +60,4 @@ void player_run(const struct op *ops, uint32_t ops_n, const struct player_option
 bool player_run_isolated(const struct op *ops, uint32_t ops_n, const struct player_options *o,
 			 unsigned timeout_s, struct player_result *r);
 
-/// The transcript's digest as the model alone gives it, at every checkpoint and at
-/// the end. Returns false on an unknown preset.
-struct player_digest {
-	uint32_t ops_n; /* after this many operations */
-	uint64_t digest;
-};
-bool player_expect(const struct op *ops, uint32_t ops_n, const struct player_options *o,
-		   void (*on_digest)(void *ctx, const struct player_digest *d), void *ctx);
-
 #endif

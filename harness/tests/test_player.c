@@ -283,31 +283,6 @@ static void player_unknown_preset_is_refused(void **state)
 	assert_string_equal(r.refused, "model: unknown preset");
 }
 
-static void take_digest(void *ctx, const struct player_digest *d)
-{
-	struct player_digest *last = ctx;
-
-	*last = *d;
-}
-
-static void player_expected_digest_is_the_body_s(void **state)
-{
-	struct player_options o = { .body = &body_broken };
-	struct player_result r = play_with(SOUND, story, false);
-	struct ops_trace t = parse_trace(story);
-	struct player_digest last = { 0 };
-
-	(void)state;
-	assert_true(player_expect(t.ops, t.ops_n, &o, take_digest, &last));
-	assert_int_equal(last.ops_n, t.ops_n);
-	assert_int_equal(last.digest, r.digest);
-	o.flip = FLIP_MODEL;
-	o.flip_after = 3;
-	assert_true(player_expect(t.ops, t.ops_n, &o, take_digest, &last));
-	assert_true(last.digest != r.digest);
-	free(t.ops);
-}
-
 /* ---- kmm ---- */
 
 static struct player_result play_generated(const struct player_options *o, uint64_t seed,
@@ -476,7 +451,6 @@ int main(void)
 		cmocka_unit_test(player_endless_operation_is_a_hang),
 		cmocka_unit_test(player_crash_is_found),
 		cmocka_unit_test(player_unknown_preset_is_refused),
-		cmocka_unit_test(player_expected_digest_is_the_body_s),
 		cmocka_unit_test(sim_generated_traces_give_one_digest),
 		cmocka_unit_test(sim_scarce_memory_and_failures_are_followed),
 		cmocka_unit_test(sim_each_flipped_bit_is_noticed),

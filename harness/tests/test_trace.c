@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "model/model.h"
 #include "ops/generate.h"
 #include "run/cli.h"
 
@@ -420,13 +421,34 @@ static void cli_replay_agrees_and_notices_flips(void **state)
 	assert_int_equal(lines, 1);
 }
 
-static void expect_digests(void *ctx, const struct player_digest *d)
+/// What a guest that is right prints of a trace: its size, the model's digest at each checkpoint and
+/// at the end.
+static void print_digests(const struct ops_trace *t, char *script, size_t bytes)
 {
-	char *script = ctx;
-	size_t n = strlen(script);
+	const struct body_options o = { 0 };
+	uint64_t digest = OPS_DIGEST_START;
+	struct ops_names names;
+	struct finding f;
+	struct body *m;
+	size_t at;
 
-	snprintf(script + n, 1500 - n, "echo @digest %u %016llx\n", d->ops_n,
-		 (unsigned long long)d->digest);
+	assert_null(body_model.start(&m, &o));
+	ops_names_start(&names);
+	at = (size_t)snprintf(script, bytes, "echo @boot x86_64 cpus=2 frames=60000\n");
+	for (uint32_t i = 0; i < t->ops_n; i++) {
+		struct op_outcome out = { .result = RESULT_SKIP };
+
+		if (!ops_names_skip(&names, &t->ops[i])) {
+			body_model.perform(m, &t->ops[i], &names, &out);
+			ops_names_follow(&names, &t->ops[i], (enum op_result)out.result);
+		}
+		digest = ops_fold_outcome(digest, i, &t->ops[i], &out);
+		if (t->ops[i].code == OP_CHECKPOINT || i + 1 == t->ops_n)
+			at += (size_t)snprintf(script + at, bytes - at, "echo @digest %u %016llx\n",
+					       i + 1, (unsigned long long)digest);
+	}
+	assert_true(at < bytes);
+	body_model.finish(m, &f);
 }
 
 static int replay_in(const char *body, unsigned *lines)
@@ -440,7 +462,6 @@ static void cli_guest_digests_are_compared(void **state)
 	static const char text[] = "pagemill trace 1\nmap s0 w0 p0 +1 rw\ncheckpoint\n"
 				   "write s0 w0 p0 +1 v1\ncheckpoint\n";
 	char script[1600] = "", bad[1700];
-	struct player_options o = { 0 };
 	struct ops_trace t;
 	char why[256], *digit;
 	unsigned lines;
@@ -448,7 +469,7 @@ static void cli_guest_digests_are_compared(void **state)
 	(void)state;
 	put_text("g", text);
 	assert_null(ops_load(in_dir("g"), &t, why, sizeof(why)));
-	assert_true(player_expect(t.ops, t.ops_n, &o, expect_digests, script));
+	print_digests(&t, script, 1500);
 	free(t.ops);
 	snprintf(bad, sizeof(bad), "%secho @check ok; echo @end 0; exit 1", script);
 	fake_qemu(bad);
@@ -460,7 +481,7 @@ static void cli_guest_digests_are_compared(void **state)
 	snprintf(bad, sizeof(bad), "%secho @leak 2; echo @end 0; exit 1", script);
 	fake_qemu(bad);
 	assert_int_equal(replay_in("qemu-x86_64", &lines), EXIT_FINDING);
-	digit = strstr(script, "\n") - 1;
+	digit = strstr(strstr(script, "@digest"), "\n") - 1;
 	*digit = *digit == '0' ? '1' : '0';
 	snprintf(bad, sizeof(bad), "%secho @end 0; exit 1", script);
 	fake_qemu(bad);

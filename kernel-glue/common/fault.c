@@ -38,7 +38,9 @@ void glue_fault(struct trapframe *tf, uint64_t address, enum kmm_access access, 
 	r = kmm_space_fault(p->space, at, access);
 	if (__builtin_expect(r == KMM_FAULT_RESOLVED, 1))
 		return;
-	p->last_error = r == KMM_FAULT_OOM ? KMM_ENOMEM : KMM_EACCES;
+	/* A checkpoint is refused at many pages: one for want of memory spoils it. */
+	if (p->last_error != KMM_ENOMEM)
+		p->last_error = r == KMM_FAULT_OOM ? KMM_ENOMEM : KMM_EACCES;
 	if (!recover(p, tf))
 		kill(p, tf, SIGSEGV, r == KMM_FAULT_OOM ? "no memory for" : access_text[access],
 		     address);

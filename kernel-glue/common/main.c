@@ -59,11 +59,24 @@ static int run_word(void)
 }
 
 /// kmm's own walk, then the count of what nobody gave back.
+/// The locks that a CPU ever waited for.
+static void print_lock_waits(void)
+{
+	struct kmm_lock_stats s;
+
+	for (unsigned i = 0; kmm_lock_stats(glue_kmm, i, ~(kmm_cpumask)0, &s) == KMM_OK; i++)
+		if (s.contended_n)
+			glue_print("@lock %s contended=%llu rounds=%llu\n", s.name,
+				   (unsigned long long)s.contended_n,
+				   (unsigned long long)s.waited_n);
+}
+
 static int tear_down(void)
 {
 	enum kmm_error e = kmm_check(glue_kmm);
 	uint64_t leaked;
 
+	print_lock_waits();
 	record_print();
 	if (e != KMM_OK)
 		glue_print("@check failed %s\n", kmm_error_text(e));

@@ -1,12 +1,9 @@
-/// The four functions that compilers call by themselves. Built with
-/// -fno-tree-loop-distribute-patterns, or these loops would become calls to
+/// The four functions that compilers call by themselves, and what else string.h names.
+/// Built with -fno-tree-loop-distribute-patterns, or these loops would become calls to
 /// themselves. Words where both sides allow it; whole pages go by arch hooks.
-#include "arch.h"
+#include "string.h"
 
-void *memcpy(void *restrict to, const void *restrict from, size_t bytes);
-void *memmove(void *to, const void *from, size_t bytes);
-void *memset(void *to, int byte, size_t bytes);
-int memcmp(const void *a, const void *b, size_t bytes);
+#include "arch.h"
 
 typedef uint64_t __attribute__((may_alias)) word;
 
@@ -64,5 +61,13 @@ int memcmp(const void *a, const void *b, size_t bytes)
 	for (; bytes; bytes--, x++, y++)
 		if (*x != *y)
 			return *x - *y;
+	return 0;
+}
+
+int strncmp(const char *a, const char *b, size_t bytes)
+{
+	for (; bytes; bytes--, a++, b++)
+		if (*a != *b || !*a)
+			return (unsigned char)*a - (unsigned char)*b;
 	return 0;
 }

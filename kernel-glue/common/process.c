@@ -242,8 +242,7 @@ _Noreturn void process_exit(struct process *p, int status)
 	p->state = PROCESS_ZOMBIE;
 	wake_waiters_locked(p);
 	spin_unlock(&process_lock, was);
-	if (p->trace_seat)
-		trace_player_gone(p->trace_seat - 1);
+	trace_player_gone(p);
 	thread_exit();
 }
 

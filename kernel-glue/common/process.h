@@ -14,7 +14,7 @@ struct process {
 	struct thread thread;          /* first: process_of relies on it */
 	struct kmm_space *space;       /* NULL once it exits */
 	unsigned pid;                  /* table index + 1 */
-	enum kmm_error last_error;     /* of its last memory call; own thread */
+	enum kmm_error last_error;     /* of its last memory call, or refused accesses; own thread */
 	uint64_t recover_start, recover_end, recover_to; /* own thread */
 
 	/* lock: process_lock */

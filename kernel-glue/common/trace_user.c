@@ -4,7 +4,8 @@
 /// I1  seat_lock guards the seats. A seat's player is blocked in player_next
 ///     whenever its state is not ORDERED.
 /// I2  A player's thread is moved only while it is blocked there.
-/// Players are detached: an exit frees them.
+/// Players are detached: an exit frees them, their kernel stack last of all. The dispatcher
+/// waits for that too, since its next operation may look at free memory.
 #include "trace.h"
 
 #include "syscall.h"
@@ -105,6 +106,15 @@ static void seat_clear(struct seat *s)
 	spin_unlock(&seat_lock, was);
 }
 
+/// Until there are fewer processes than so many.
+static void await_burial(unsigned n)
+{
+	while (process_count() >= n) {
+		arch_relax();
+		sched_yield();
+	}
+}
+
 /// A placed window may be anywhere that no fixed window is, whole pages.
 static bool placed_well(uint64_t base, unsigned pages)
 {
@@ -140,6 +150,7 @@ void trace_user_perform(const struct op *op, const struct ops_names *n, unsigned
 			struct op_outcome *out)
 {
 	struct seat *s = &seats[op->arg[0]];
+	unsigned players_n = process_count();
 	enum kmm_error error = KMM_OK;
 	struct player_order order;
 	struct player_reply reply;
@@ -149,6 +160,7 @@ void trace_user_perform(const struct op *op, const struct ops_names *n, unsigned
 		if (op->code != OP_EXIT)
 			glue_panic("the player of space %u died", op->arg[0]);
 		seat_clear(s);
+		await_burial(players_n);
 		*out = (struct op_outcome){ .result = RESULT_OK };
 		return;
 	}
@@ -156,7 +168,7 @@ void trace_user_perform(const struct op *op, const struct ops_names *n, unsigned
 	out->value = reply.value;
 	if (reply.failed)
 		out->result = trace_result_of(error);
-	if (reply.result == RESULT_SEGV && error == KMM_ENOMEM)
+	if ((reply.result == RESULT_SEGV || op->code == OP_CHECKPOINT) && error == KMM_ENOMEM)
 		out->result = RESULT_NOMEM;
 	follow(s, op, &reply, out);
 }
@@ -172,7 +184,7 @@ static uint64_t unreadable(const struct ops_names *n, unsigned space)
 	return digest;
 }
 
-uint64_t trace_user_contents(const struct ops_names *n, unsigned cpu)
+void trace_user_contents(const struct ops_names *n, unsigned cpu, struct op_outcome *contents)
 {
 	uint64_t digest = OPS_DIGEST_START;
 
@@ -186,8 +198,10 @@ uint64_t trace_user_contents(const struct ops_names *n, unsigned cpu)
 			trace_user_perform(&op, n, cpu, &out);
 		digest = ops_fold(digest, space);
 		digest = ops_fold(digest, out.value);
+		if (out.result != RESULT_OK)
+			contents->result = out.result;
 	}
-	return digest;
+	contents->value = contents->result == RESULT_OK ? digest : 0;
 }
 
 void trace_user_finish(const struct ops_names *n, unsigned cpu)
@@ -203,12 +217,18 @@ void trace_user_finish(const struct ops_names *n, unsigned cpu)
 
 /* ---- the player's side ---- */
 
-void trace_player_gone(unsigned space)
+void trace_player_gone(const struct process *p)
 {
-	unsigned long was = spin_lock(&seat_lock);
+	struct seat *s = &seats[p->trace_seat ? p->trace_seat - 1u : 0];
+	unsigned long was;
 
-	seats[space].state = SEAT_GONE;
-	seats[space].player = NULL;
+	if (!dispatcher)
+		return;
+	if (!p->trace_seat)
+		glue_panic("a player died before it took its seat");
+	was = spin_lock(&seat_lock);
+	s->state = SEAT_GONE;
+	s->player = NULL;
 	thread_wake(dispatcher);
 	spin_unlock(&seat_lock, was);
 }
