@@ -1,11 +1,9 @@
-/// Frames side by side: every preset and every policy on the same work, the latency of
-/// 2 MiB blocks, and how figures grow with memory. All of it is read from the newest run
-/// of each series; what was never measured is left out and said to be missing.
+/// Frames side by side: every preset and every policy on the same work, how often two
+/// threads wait for locks, and the latency of 2 MiB blocks. All of it is read from the
+/// newest run of each series; what was never measured is left out and said to be missing.
 #include "page_frames.h"
 
 #include <string.h>
-
-enum { VARIANTS_MAX = 16, NAME_BYTES = 64 };
 
 /// The main loads, by one thread on 4 GiB.
 #define MAIN_FIGURES                                                                       \
@@ -14,21 +12,25 @@ enum { VARIANTS_MAX = 16, NAME_BYTES = 64 };
 	"'frame.bulk.o9', 'frame.churn90.o9', 'frame.failed.o0')"
 
 /// Presets first, then policies.
+#define VARIANTS_ORDER \
+	" ORDER BY instr(variant, '+') > 0, variant <> 'pagemill', variant LIMIT 16"
 #define VARIANTS_SQL                                                                       \
 	"SELECT DISTINCT variant FROM latest WHERE body = 'host' AND figure IN " MAIN_FIGURES    \
-	" ORDER BY instr(variant, '+') > 0, variant <> 'pagemill', variant LIMIT 16"
+	VARIANTS_ORDER
 
-struct names {
-	char name[VARIANTS_MAX][NAME_BYTES];
-	unsigned n;
-};
+/// The same loads by two threads: their waits.
+#define WAITS_SUFFIX ".t2.waits"
+#define WAITS_WHERE                                                                        \
+	"FROM latest WHERE body = 'host' AND figure LIKE '%" WAITS_SUFFIX "' AND "               \
+	"(replace(figure, '" WAITS_SUFFIX "', '') IN " MAIN_FIGURES                               \
+	" OR figure = 'frame.xbatch.o0" WAITS_SUFFIX "')"
 
-static bool missing(struct page *p, const char *what)
+bool page_missing(struct page *p, const char *what)
 {
 	return fprintf(p->out, "<p>%s</p>\n", what) >= 0;
 }
 
-static bool read_names(struct page *p, const char *sql, struct names *out)
+bool page_read_names(struct page *p, const char *sql, struct page_names *out)
 {
 	sqlite3_stmt *st = store_query(p->store, sql, 0, NULL);
 
@@ -37,18 +39,17 @@ static bool read_names(struct page *p, const char *sql, struct names *out)
 		snprintf(p->error, sizeof(p->error), "%s", p->store->error);
 		return false;
 	}
-	for (; out->n < VARIANTS_MAX && sqlite3_step(st) == SQLITE_ROW; out->n++)
-		snprintf(out->name[out->n], NAME_BYTES, "%s", sqlite3_column_text(st, 0));
+	for (; out->n < PAGE_NAMES_MAX && sqlite3_step(st) == SQLITE_ROW; out->n++)
+		snprintf(out->name[out->n], PAGE_NAME_BYTES, "%s", sqlite3_column_text(st, 0));
 	sqlite3_finalize(st);
 	return true;
 }
 
-/// The newest median; a negative number if there is none.
-static double value_of(struct page *p, const char *figure, const char *variant)
+double page_value(struct page *p, const char *figure, const char *variant, const char *body)
 {
-	const char *arg[] = { figure, variant };
+	const char *arg[] = { figure, variant, body };
 	sqlite3_stmt *st = store_query(p->store, "SELECT value FROM latest WHERE figure = ?1 AND "
-				       "variant = ?2 AND body = 'host' AND status = 'ok'", 2, arg);
+				       "variant = ?2 AND body = ?3 AND status = 'ok'", 3, arg);
 	double value = -1;
 
 	if (st && sqlite3_step(st) == SQLITE_ROW && sqlite3_column_type(st, 0) != SQLITE_NULL)
@@ -57,8 +58,13 @@ static double value_of(struct page *p, const char *figure, const char *variant)
 	return value;
 }
 
+static double value_of(struct page *p, const char *figure, const char *variant)
+{
+	return page_value(p, figure, variant, "host");
+}
+
 /// Bars: a row a figure, a column a variant.
-static bool bars(struct page *p, const struct names *figures, const struct names *variants)
+static bool bars(struct page *p, const struct page_names *figures, const struct page_names *variants)
 {
 	char path[128], settings[64];
 	FILE *f = page_data(p, "frames", path, sizeof(path));
@@ -86,16 +92,23 @@ static bool bars(struct page *p, const struct names *figures, const struct names
 			 "Lower is better. A missing bar: too slow to be measured, or not run.");
 }
 
-static void table(struct page *p, const struct names *figures, const struct names *variants)
+/// A table's first row: what it shows, and a column a variant.
+static void table_head(struct page *p, const char *what, const struct page_names *variants)
 {
-	fputs("<details open><summary>As numbers</summary>\n<table><tr><th>ns</th>", p->out);
+	fprintf(p->out, "<table><tr><th>%s</th>", what);
 	for (unsigned v = 0; v < variants->n; v++) {
 		fputs("<th>", p->out);
 		page_text(p, variants->name[v]);
 		fputs("</th>", p->out);
 	}
+}
+
+static void table(struct page *p, const struct page_names *figures, const struct page_names *variants)
+{
+	fputs("<details open><summary>As numbers</summary>\n", p->out);
+	table_head(p, "ns", variants);
 	for (unsigned i = 0; i < figures->n; i++) {
-		double value[VARIANTS_MAX], best = -1;
+		double value[PAGE_NAMES_MAX], best = -1;
 
 		fputs("</tr>\n<tr><td>", p->out);
 		page_text(p, figures->name[i]);
@@ -115,6 +128,40 @@ static void table(struct page *p, const struct names *figures, const struct name
 		}
 	}
 	fputs("</tr>\n</table></details>\n", p->out);
+}
+
+/// How often two threads found a lock taken. None at all is marked.
+static bool waits(struct page *p)
+{
+	struct page_names figures, variants;
+
+	fputs("<h3>Waits for locks</h3>\n<p class=\"note\">How often a thread found a lock taken "
+	      "and had to wait, in a thousand operations (pairs of get and put) of two threads at "
+	      "once. All of kmm's locks count; policies without one show 0. The figures vary "
+	      "from run to run.</p>\n", p->out);
+	if (!page_read_names(p, "SELECT DISTINCT variant " WAITS_WHERE VARIANTS_ORDER, &variants) ||
+	    !page_read_names(p, "SELECT DISTINCT figure " WAITS_WHERE " ORDER BY figure", &figures))
+		return false;
+	if (figures.n == 0)
+		return page_missing(p, "Not measured yet (pagemill-bench --filter frame. "
+				       "--threads 2).");
+	table_head(p, "waits in 1000", &variants);
+	for (unsigned i = 0; i < figures.n; i++) {
+		fputs("</tr>\n<tr><td>", p->out);
+		page_text(p, figures.name[i]);
+		fputs("</td>", p->out);
+		for (unsigned v = 0; v < variants.n; v++) {
+			double value = value_of(p, figures.name[i], variants.name[v]);
+
+			if (value < 0)
+				fputs("<td>-</td>", p->out);
+			else if (value == 0)
+				fputs("<td class=\"good\">0</td>", p->out);
+			else
+				fprintf(p->out, "<td>%.3f</td>", value);
+		}
+	}
+	return fputs("</tr>\n</table>\n", p->out) >= 0;
 }
 
 /// One block of percentile points from a run's histogram; false if it has none.
@@ -141,7 +188,7 @@ static bool percentiles_of(struct page *p, FILE *f, const char *variant)
 	return total > 0;
 }
 
-static bool latencies(struct page *p, const struct names *variants)
+static bool latencies(struct page *p, const struct page_names *variants)
 {
 	char path[128], settings[64];
 	FILE *f = page_data(p, "frame-percentiles", path, sizeof(path));
@@ -153,125 +200,31 @@ static bool latencies(struct page *p, const struct names *variants)
 		blocks += percentiles_of(p, f, variants->name[v]);
 	fclose(f);
 	if (blocks == 0)
-		return missing(p, "No latencies of 2 MiB blocks yet.");
+		return page_missing(p, "No latencies of 2 MiB blocks yet.");
 	snprintf(settings, sizeof(settings), "blocks=%u;", blocks);
 	return page_plot(p, "percentiles", path, settings,
 			 "churn90 of 2 MiB blocks: memory 90 % full, a random block freed before "
 			 "each allocation. Each tick to the right is one more nine.");
 }
 
-/// GiB of a label like "64m", "4g", "1t".
-static double gib_of(const char *label)
-{
-	double n = 0;
-
-	for (; *label >= '0' && *label <= '9'; label++)
-		n = 10 * n + (*label - '0');
-	return *label == 'm' ? n / 1024 : *label == 't' ? n * 1024 : n;
-}
-
-/// A curve: one load's points over memory.
-static bool curve(struct page *p, FILE *f, const char *load, const char *variant)
-{
-	static const char *const sizes[] = { "64m", "256m", "1g",   "4g",
-					     "16g", "64g",  "256g", "1t" };
-	char figure[128];
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		double value;
-
-		snprintf(figure, sizeof(figure), "frame.growth.%s.memory.%s", load, sizes[i]);
-		value = value_of(p, figure, variant);
-		if (value <= 0)
-			continue;
-		if (n++ == 0)
-			fprintf(f, "\"%s%s\"\n", load, strcmp(variant, "lines") ? "" : ", lines");
-		fprintf(f, "%.4f %.3f\n", gib_of(sizes[i]), value);
-	}
-	if (n)
-		fprintf(f, "\n\n");
-	return n != 0;
-}
-
-/// All loads' curves of a variant; a load's place is its colour. Returns: how many
-static unsigned curves(struct page *p, FILE *f, const struct names *loads, const char *variant,
-		       char *colours, size_t bytes)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < loads->n; i++) {
-		if (!curve(p, f, loads->name[i], variant))
-			continue;
-		snprintf(colours + strlen(colours), bytes - strlen(colours), "%u ", i + 1u);
-		n++;
-	}
-	return n;
-}
-
-/// The variant whose growth was measured last.
-static bool grown_variant(struct page *p, struct names *out)
-{
-	return read_names(p,
-			  "SELECT variant FROM latest WHERE figure LIKE 'frame.growth.%' AND body "
-			  "= 'host' AND variant <> 'lines' ORDER BY run_id DESC LIMIT 1", out);
-}
-
-static bool growth(struct page *p)
-{
-	struct names loads, grown;
-	char path[128], settings[128], colours[64] = "";
-	unsigned blocks = 0, solid;
-	FILE *f;
-
-	fputs("<h3>Growth</h3>\n<p class=\"note\">Figures over simulated memory from 64 MiB to "
-	      "1 TiB. The dashed ones, lines, are a bare driver that touches a byte a frame: what "
-	      "cache misses alone cost.</p>\n", p->out);
-	if (!grown_variant(p, &grown) ||
-	    !read_names(p,
-			"SELECT DISTINCT substr(figure, 14, instr(figure, '.memory.') - 14) FROM "
-			"latest WHERE figure LIKE 'frame.growth.%.memory.1g' AND body = 'host' "
-			"ORDER BY 1", &loads))
-		return false;
-	if (loads.n == 0 || grown.n == 0)
-		return missing(p, "Not measured yet (pagemill-bench --growth frames --record).");
-	f = page_data(p, "growth", path, sizeof(path));
-	if (!f)
-		return false;
-	blocks = curves(p, f, &loads, grown.name[0], colours, sizeof(colours));
-	solid = blocks;
-	blocks += curves(p, f, &loads, "lines", colours, sizeof(colours));
-	fclose(f);
-	snprintf(settings, sizeof(settings), "solid=%u; blocks=%u; colours='%s';", solid, blocks,
-		 colours);
-	if (blocks == 0 || !page_plot(p, "growth", path, settings, grown.name[0]))
-		return blocks == 0;
-	return page_table(p, "slope of|variant|slope|from|to",
-			  "SELECT substr(s.figure, 14), s.variant, printf('%+.3f', s.value), "
-			  "coalesce(printf('%+.3f', low.value), ''), coalesce(printf('%+.3f', "
-			  "high.value), '') FROM latest AS s LEFT JOIN latest AS low ON low.figure "
-			  "= s.figure || '.low' AND low.variant = s.variant AND low.body = s.body "
-			  "LEFT JOIN latest AS high ON high.figure = s.figure || '.high' AND "
-			  "high.variant = s.variant AND high.body = s.body WHERE s.figure LIKE "
-			  "'frame.growth.%.slope' AND s.body = 'host' ORDER BY 1, 2") >= 0;
-}
-
 bool page_frames(struct page *p)
 {
-	struct names figures, variants;
+	struct page_names figures, variants;
 
 	fputs("<h2>Frame policies side by side</h2>\n<p class=\"note\">Presets, and the pagemill "
 	      "preset with each frame policy (pagemill+POLICY), on the same work: 4 GiB simulated, "
 	      "one thread, its CPU time. Nanoseconds a pair of get and put; failed: a get that "
 	      "finds nothing.</p>\n", p->out);
-	if (!read_names(p, VARIANTS_SQL, &variants) ||
-	    !read_names(p, "SELECT DISTINCT figure FROM latest WHERE body = 'host' AND figure IN "
+	if (!page_read_names(p, VARIANTS_SQL, &variants) ||
+	    !page_read_names(p, "SELECT DISTINCT figure FROM latest WHERE body = 'host' AND figure IN "
 			   MAIN_FIGURES " ORDER BY figure", &figures))
 		return false;
-	if (figures.n == 0)
-		return missing(p, "No frame load measured on the host yet.");
-	if (!bars(p, &figures, &variants))
-		return false;
-	table(p, &figures, &variants);
-	return latencies(p, &variants) && growth(p);
+	if (figures.n == 0) {
+		page_missing(p, "No frame load measured on the host yet.");
+	} else {
+		if (!bars(p, &figures, &variants))
+			return false;
+		table(p, &figures, &variants);
+	}
+	return page_antifrag(p) && waits(p) && latencies(p, &variants) && page_growth(p);
 }

@@ -61,7 +61,8 @@ bool page_verdict(struct page *p)
 	return fputs("</details>\n", p->out) >= 0;
 }
 
-/// Counted figures are repeatable: half a percent is a warning, two a regression.
+/// Counted figures are repeatable: half a percent is a warning, two a regression. How often
+/// threads got in each other's way isn't, though it is a count.
 bool page_changes(struct page *p)
 {
 	heading(p, "Changes in counted figures",
@@ -80,7 +81,8 @@ bool page_changes(struct page *p)
 		"FROM medians AS new JOIN medians AS old ON old.series_id = new.series_id AND "
 		"new.age = 1 AND old.age = 2 JOIN series ON series.id = new.series_id "
 		"JOIN metric ON metric.id = series.metric_id JOIN variant ON variant.id = "
-		"series.variant_id WHERE metric.unit IN ('insn', 'count') AND old.value > 0 AND "
+		"series.variant_id WHERE metric.unit IN ('insn', 'count') AND metric.name "
+		"NOT LIKE '%.waits' AND old.value > 0 AND "
 		"abs(new.value / old.value - 1) > 0.001 ORDER BY new.value / old.value DESC",
 		"No counted figure moved by more than 0.1 %, or there is only one night yet.");
 }

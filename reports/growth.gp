@@ -12,6 +12,7 @@ set linetype 5 lc "#66ccee"
 set linetype 6 lc "#aa3377"
 set linetype 7 lc "#888888"
 set linetype 8 lc "#222222"
+set linetype 9 lc "#ee8866"
 set logscale y
 set xtics ("64 MiB" 0.0625, "256 MiB" 0.25, "1 GiB" 1, "4 GiB" 4, "16 GiB" 16, \
 	"64 GiB" 64, "256 GiB" 256, "1 TiB" 1024)

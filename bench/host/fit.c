@@ -1,7 +1,11 @@
-/// Theil–Sen slopes. If y doesn't depend on x, each order of the n values is equally
-/// likely, so the number of discordant pairs has the distribution of the inversions of a
-/// random permutation. The slopes of rank r and N+1-r then bound the true slope with
-/// confidence 1 - 2 P(inversions < r) (Sen 1968).
+/// Theil–Sen slopes, and intervals by the exact sign test. The test counts on which side
+/// of the true median each of n independent rounds falls: n fair coins. The k-th smallest
+/// and the k-th largest then bound it with confidence 1 - 2 P(fewer than k heads).
+///
+/// A fit's interval comes from rounds, each of which measures every point once and has a
+/// slope of its own, and not from the points: drift between rounds moves all points of one
+/// alike and leaves its slope, and where points don't lie on a line (a cache ends) that is
+/// no lack of certainty.
 #include "fit.h"
 
 #include <stdint.h>
@@ -35,52 +39,62 @@ double fit_ln(double x)
 	return 2 * sum + exponent * LN2;
 }
 
-/// P(a random permutation of n has i inversions), for all i.
-static void inversions(unsigned n, double *p)
-{
-	double was[PAIRS_MAX + 1];
-
-	memset(p, 0, (PAIRS_MAX + 1) * sizeof(*p));
-	p[0] = 1;
-	for (unsigned m = 2; m <= n; m++) {
-		memcpy(was, p, sizeof(was));
-		for (unsigned i = 0; i <= PAIRS_MAX; i++) {
-			p[i] = 0;
-			for (unsigned j = 0; j < m && j <= i; j++)
-				p[i] += was[i - j] / m;
-		}
-	}
-}
-
-static void interval(struct fit *f, const double *slope, unsigned pairs_n, unsigned n)
-{
-	double p[PAIRS_MAX + 1], below = 0;
-	unsigned rank = 0;
-
-	inversions(n, p);
-	while (rank < pairs_n / 2u && below + p[rank] <= TAIL)
-		below += p[rank++];
-	f->has_interval = rank > 0;
-	if (rank == 0)
-		return;
-	f->confidence = 1 - 2 * below;
-	f->low = slope[rank - 1u];
-	f->high = slope[pairs_n - rank];
-}
-
-bool fit_slope(const double *x, const double *y, unsigned n, struct fit *f)
+double fit_slope(const double *x, const double *y, unsigned n)
 {
 	double slope[PAIRS_MAX];
 	unsigned pairs_n = 0;
 
-	memset(f, 0, sizeof(*f));
-	if (n < 2 || n > FIT_POINTS_MAX)
-		return false;
 	for (unsigned i = 0; i < n; i++)
 		for (unsigned j = i + 1u; j < n; j++)
 			slope[pairs_n++] = (y[j] - y[i]) / (x[j] - x[i]);
 	sort_values(slope, pairs_n);
-	f->slope = median_of(slope, pairs_n);
-	interval(f, slope, pairs_n, n);
+	return median_of(slope, pairs_n);
+}
+
+/// Largest k with P(fewer than k of n coins are heads) <= 2.5 %. Returns: that probability
+static double tail(unsigned n, unsigned *k)
+{
+	double p = 1, sum = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		p /= 2; /* all tails */
+	for (*k = 0; *k <= n / 2u && sum + p <= TAIL; ++*k) {
+		sum += p;
+		p = p * (n - *k) / (*k + 1u);
+	}
+	return sum;
+}
+
+bool fit_ranks(unsigned n, unsigned *low, unsigned *high)
+{
+	unsigned k;
+
+	(void)tail(n, &k);
+	if (k == 0)
+		return false;
+	*low = k - 1u;
+	*high = n - k;
 	return true;
+}
+
+double fit_confidence(unsigned n)
+{
+	unsigned k;
+	double sum = tail(n, &k);
+
+	return k == 0 ? 0 : 1 - 2 * sum;
+}
+
+void fit_median(double *value, unsigned n, struct fit_median *out)
+{
+	unsigned low, high;
+
+	memset(out, 0, sizeof(*out));
+	sort_values(value, n);
+	out->value = median_of(value, n);
+	out->has_interval = fit_ranks(n, &low, &high);
+	if (!out->has_interval)
+		return;
+	out->low = value[low];
+	out->high = value[high];
 }

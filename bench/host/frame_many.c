@@ -165,8 +165,10 @@ void frame_phase_apart(struct frame_run *r, frame_step *first, frame_step *secon
 	meet(r);
 	perform(&r->thread[0]);
 	meet(r);
-	for (unsigned i = 0; i < r->threads_n; i++)
+	for (unsigned i = 0; i < r->threads_n; i++) {
 		r->cut_n += r->thread[i].cut;
+		r->done_n += r->thread[i].done_n;
+	}
 }
 
 double frame_phase(struct frame_run *r, frame_step *step, uint64_t n)
@@ -279,8 +281,11 @@ static const char *fill(struct frame_run *r)
 		fill_single(r, single);
 	else
 		(void)frame_phase_whole(r, r->back->gets, single >> order);
-	if (r->fill == 1000) /* whatever is left, wherever a thread may take it from */
+	if (r->fill == 1000) { /* whatever is left, wherever a thread may take it from */
+		for (unsigned i = 0; i < r->threads_n; i++)
+			r->thread[i].full = false; /* of whole blocks */
 		(void)frame_phase_whole(r, r->back->gets, UINT64_MAX);
+	}
 	for (unsigned i = 0; i < r->threads_n; i++) {
 		struct frame_thread *t = &r->thread[i];
 

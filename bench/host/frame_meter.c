@@ -1,5 +1,7 @@
 /// Measuring one frame load: a slice that warms up, slices that are samples, and a run
-/// in which each get is timed on its own.
+/// in which each get is timed on its own. With two threads it is counted, too, how often a
+/// thread had to wait for a lock: in all samples' slices together, since a median over them
+/// would hide what is rare.
 #include "frame_meter.h"
 
 #include <string.h>
@@ -9,7 +11,7 @@
 
 #define FRAME_FIELDS_BYTES ((double)sizeof(struct frame_entry) + sizeof(uint8_t)) /* and tag */
 
-enum { LATENCY_N = 1000000, BOOT_SAMPLES = 10, BOOT_SAMPLES_LARGE = 3 };
+enum { LATENCY_N = 1000000, BOOT_SAMPLES = 10, BOOT_SAMPLES_LARGE = 3, WAITS_PER = 1000 };
 
 void frame_size_text(char *text, size_t bytes, uint64_t frames_n)
 {
@@ -35,6 +37,7 @@ void frame_figure(char *name, size_t bytes, const struct frame_options *o, const
 
 struct samples {
 	double value[FRAME_PARTS_MAX][FRAME_SLICES_MAX];
+	uint64_t waits_n, done_n; /* locks found taken, in so many operations */
 	unsigned n;
 	bool cut;
 };
@@ -48,6 +51,7 @@ static void report_samples(const struct frame_options *o, const char *name, stru
 {
 	double pair[FRAME_SLICES_MAX];
 	char full[128];
+	double waits;
 
 	for (unsigned i = 0; i < s->n; i++)
 		pair[i] = s->value[0][i] + s->value[1][i];
@@ -58,6 +62,24 @@ static void report_samples(const struct frame_options *o, const char *name, stru
 	}
 	if (o->load->part[1])
 		report(name, o->load->unit, variant_name(o), o->seed, pair, s->n, s->cut);
+	if (o->threads_n == 1 || s->done_n == 0)
+		return;
+	/* Where gets and puts are parts of their own, an operation is a pair, as in the figure. */
+	waits = (double)s->waits_n * WAITS_PER / (double)s->done_n * (o->load->part[1] ? 2 : 1);
+	snprintf(full, sizeof(full), "%s.waits", name);
+	report(full, "count", variant_name(o), o->seed, &waits, 1, s->cut);
+}
+
+/// How often a lock of kmm's was found taken so far, whatever it guards.
+static uint64_t waits_of(const struct frame_run *r)
+{
+	struct kmm_lock_stats s;
+	uint64_t n = 0;
+
+	for (unsigned i = 0; r->has_machine && i < kmm_lock_ranks_n(); i++)
+		if (kmm_lock_stats(r->machine.kmm, i, ~(kmm_cpumask)0, &s) == KMM_OK)
+			n += s.contended_n;
+	return n;
 }
 
 static void latencies(const struct frame_options *o, const char *name, struct frame_run *r)
@@ -95,6 +117,8 @@ static const char *run(const struct frame_options *o, const char *name, unsigned
 	if (!r)
 		return error;
 	for (unsigned i = 0; i < slices_n + warm && !frame_run_failed(r) && !r->spent; i++) {
+		uint64_t waits_n = waits_of(r), done_n = r->done_n;
+
 		if (i == warm)
 			r->cut_n = 0;
 		o->load->slice(r, value);
@@ -102,6 +126,8 @@ static const char *run(const struct frame_options *o, const char *name, unsigned
 			continue;
 		for (unsigned p = 0; p < FRAME_PARTS_MAX; p++)
 			s->value[p][s->n] = value[p];
+		s->waits_n += waits_of(r) - waits_n;
+		s->done_n += r->done_n - done_n;
 		s->n++;
 	}
 	s->cut = s->cut || r->cut_n != 0 || r->short_fill;

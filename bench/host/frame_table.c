@@ -102,30 +102,39 @@ static const char *judge(const struct frame_target *t, unsigned threads_i, const
 	return t->timed && f->median - timer <= limit ? "met*" : "missed";
 }
 
-/// The name of a target's figure with two threads.
-static void figure_of_two(char *name, size_t bytes, const char *figure)
+/// The load of a target's figure; NULL if it isn't a load's.
+static const struct frame_load *load_of(const char *figure)
 {
 	for (const struct frame_load *l = frame_loads; l->name; l++) {
 		size_t n = strlen(l->name);
 
-		if (strncmp(figure, l->name, n) != 0 || (figure[n] != '\0' && figure[n] != '.'))
-			continue;
-		snprintf(name, bytes, "frame.%s.t2%s", l->name, figure + n);
-		return;
+		if (strncmp(figure, l->name, n) == 0 && (figure[n] == '\0' || figure[n] == '.'))
+			return l;
 	}
-	snprintf(name, bytes, "frame.%s.t2", figure);
+	return NULL;
+}
+
+/// The names of a target's figure with two threads, and of its load's waits for locks.
+static void figures_of_two(char *name, char *waits, size_t bytes, const char *figure)
+{
+	const struct frame_load *l = load_of(figure);
+
+	snprintf(name, bytes, "frame.%s.t2%s", l ? l->name : figure,
+		 l ? figure + strlen(l->name) : "");
+	snprintf(waits, bytes, "frame.%s.t2.waits", l ? l->name : figure);
 }
 
 static void print_rows(const char *variant)
 {
 	for (const struct frame_target *t = frame_targets; t->row; t++) {
-		char one[96], two[96];
+		char one[96], two[96], waits[96];
 
 		snprintf(one, sizeof(one), "frame.%s", t->figure);
-		figure_of_two(two, sizeof(two), t->figure);
+		figures_of_two(two, waits, sizeof(two), t->figure);
 		printf("%-27s %9s %9s %13s", t->row, t->rival[0], t->rival[1], t->must);
 		cell(one, variant, t->at_least, true);
 		cell(two, variant, t->at_least, true);
+		cell(t->timed ? "" : waits, variant, report_value(waits, variant) == 0, false);
 		cell(one, "none", false, false);
 		cell(one, "stack", false, false);
 		printf("  %s/%s\n", judge(t, 0, one, variant), judge(t, 1, two, variant));
@@ -169,7 +178,8 @@ static void print_foot(const struct variant *v)
 	       "Medians of slices, and their least, by the threads' CPU time. ~ the wall limit "
 	       "ended slices\nearly; met* only without the timer's cost. With two threads a "
 	       "figure moves with where the\nprocessors lie: judge it by its ratio to one "
-	       "thread.\n");
+	       "thread. waits: how often they found a lock taken, in\na thousand operations, which "
+	       "are pairs where get and put have rows of their own.\n");
 }
 
 void frame_table(const struct frame_options *base)
@@ -185,9 +195,9 @@ void frame_table(const struct frame_options *base)
 	boot_at(o, FRAMES_4GIB << 4);
 	boot_at(o, FRAMES_4GIB << 8);
 	measure_sizes(&o);
-	printf("%-27s %9s %9s %13s %9s %8s %9s %8s %9s %9s  %s\n", "frames, ns", "LLFree T1",
-	       "LLFree T2", "must reach", "ours T1 ", "least", "ours T2 ", "least", "driver ",
-	       "stack ", "T1/T2");
+	printf("%-27s %9s %9s %13s %9s %8s %9s %8s %9s %9s %9s  %s\n", "frames, ns", "LLFree T1",
+	       "LLFree T2", "must reach", "ours T1 ", "least", "ours T2 ", "least", "waits T2 ",
+	       "driver ", "stack ", "T1/T2");
 	print_rows(o.variant->name);
 	printf("\n");
 	print_sizes(o.variant->name);

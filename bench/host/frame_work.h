@@ -95,6 +95,7 @@ struct frame_run {
 	FILE *record;
 	uint64_t whole_limit_ns; /* of a phase that must come to its end */
 	uint64_t cut_n;       /* phases that the wall limit ended */
+	uint64_t done_n;      /* operations of all phases so far, by all threads */
 	bool short_fill;      /* filled in larger blocks than asked */
 	bool spent;           /* no further slice is possible */
 	struct frame_thread thread[FRAME_THREADS_MAX];
@@ -121,6 +122,7 @@ struct frame_load {
 	bool latency;           /* single gets are timed in a run of their own */
 	bool once;              /* each sample is a run of its own */
 	uint64_t held_min;      /* single frames that a slice needs held, whatever the fill */
+	uint64_t small_n;       /* measured on so many frames too: the slow policies get there */
 };
 
 extern const struct frame_load frame_loads[];

@@ -5,11 +5,13 @@
 #include <string.h>
 
 #include "frame_table.h"
+#include "misses.h"
 #include "options.h"
 #include "trace_work.h"
 #include "versus.h"
 
-enum { SAMPLES_MAX = 64, LATENCY_N = 200000, SLICE_NS = 60000000 };
+enum { SMALL_LIMIT_TIMES = 4, /* of what is there for the slow policies' sake */
+       SAMPLES_MAX = 64, LATENCY_N = 200000, SLICE_NS = 60000000 };
 
 const struct workload workloads[] = {
 	/* figure, needs, frames, slice, slices, counted, …; frames have frame_loads[] */
@@ -201,11 +203,45 @@ static void perform_frames(const struct options *o, struct frame_options *f)
 	}
 }
 
-/// One variant: every load, by threads and sizes. Returns: how many were selected
+/// Returns: whether it was selected
+static bool run_load(const struct options *o, struct frame_options *f)
+{
+	char figure[96];
+
+	frame_figure(figure, sizeof(figure), f, f->load->name);
+	if (!selects(o, figure) || (o->count && !f->load->count_n) ||
+	    f->threads_n < f->load->threads_min)
+		return false;
+	perform_frames(o, f);
+	return true;
+}
+
+/// Every load, and what kmm_init takes. Returns: how many were selected
+static unsigned run_loads(const struct options *o, struct frame_options *f)
+{
+	unsigned selected = 0;
+
+	for (unsigned i = 0; (f->load = frame_load_at(o, i)); i++) {
+		struct frame_options small = *f;
+
+		selected += run_load(o, f);
+		small.frames_n = f->load->small_n;
+		small.limit_ns *= SMALL_LIMIT_TIMES;
+		if (small.frames_n && f->threads_n == 1 && !o->sizes_given)
+			selected += run_load(o, &small);
+	}
+	if (f->threads_n == 1 && !o->count && !o->list && !o->trace && selects(o, "frame.boot")) {
+		selected++;
+		measure_floor_once(o);
+		frame_measure_boot(f);
+	}
+	return selected;
+}
+
+/// One variant, by threads and sizes. Returns: how many were selected
 static unsigned run_frames(const struct options *o, const struct variant *v)
 {
 	unsigned selected = 0;
-	char figure[96];
 
 	for (unsigned i = 0; i < o->sizes_n; i++)
 		for (unsigned t = 0; t < FRAME_THREADS_MAX; t++) {
@@ -215,20 +251,8 @@ static unsigned run_frames(const struct options *o, const struct variant *v)
 				.limit_ns = limit_of(o, 1)
 			};
 
-			for (unsigned j = 0; o->threads[t] && (f.load = frame_load_at(o, j)); j++) {
-				frame_figure(figure, sizeof(figure), &f, f.load->name);
-				if (!selects(o, figure) || (o->count && !f.load->count_n) ||
-				    f.threads_n < f.load->threads_min)
-					continue;
-				selected++;
-				perform_frames(o, &f);
-			}
-			if (o->threads[t] && t == 0 && !o->count && !o->list && !o->trace &&
-			    selects(o, "frame.boot")) {
-				selected++;
-				measure_floor_once(o);
-				frame_measure_boot(&f);
-			}
+			if (o->threads[t])
+				selected += run_loads(o, &f);
 		}
 	return selected;
 }
@@ -300,6 +324,21 @@ static const struct frame_load *only_load(const struct options *o)
 	return found;
 }
 
+/// Returns: the program's exit status
+static int misses_of(struct frame_options *f, const char *back)
+{
+	const char *error;
+
+	if (strcmp(back, "lines") == 0) {
+		f->back = &frame_lines;
+		f->variant = NULL;
+	}
+	error = frame_misses(f);
+	if (error)
+		fprintf(stderr, "pagemill-bench: %s\n", error);
+	return error != NULL;
+}
+
 int main(int argc, char **argv)
 {
 	struct options o = options_parse(argc, argv);
@@ -320,9 +359,11 @@ int main(int argc, char **argv)
 		frame_growth(&f);
 		return report_any_wrong();
 	}
-	if (!o.versus[0] && !o.record_trace)
+	if (!o.versus[0] && !o.record_trace && !o.misses)
 		return run_all(&o);
 	f.load = only_load(&o);
+	if (o.misses)
+		return misses_of(&f, o.misses);
 	if (f.load->once || f.load->threads_min > f.threads_n)
 		options_usage("this load doesn't go with these options");
 	if (o.record_trace)

@@ -27,6 +27,7 @@ _Noreturn void options_usage(const char *wrong)
 		"  --trace FILE         only the replay of this trace\n"
 		"  --record-trace FILE  what one frame load asks for, --ops N operations of it\n"
 		"  --count              run the one selected bare, for callgrind\n"
+		"  --misses kmm|lines   the same for its cache simulation (scripts/misses)\n"
 		"  --list               what can be measured\n",
 		wrong);
 	exit(EXIT_USAGE);
@@ -80,6 +81,7 @@ static uint64_t size(const char **at)
 
 static void take_sizes(struct options *o, const char *text)
 {
+	o->sizes_given = true;
 	for (o->sizes_n = 0; o->sizes_n < OPTION_SIZES_MAX; text++) {
 		o->frames_n[o->sizes_n++] = size(&text);
 		if (*text == '\0')
@@ -141,7 +143,8 @@ static bool take_word(struct options *o, const char *arg, const char *value)
 		const char **word;
 	} words[] = { { "--filter", &o->filter }, { "--table", &o->table },
 		      { "--growth", &o->growth }, { "--trace", &o->trace },
-		      { "--record-trace", &o->record_trace } };
+		      { "--record-trace", &o->record_trace },
+		      { "--misses", &o->misses } };
 
 	for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (strcmp(arg, words[i].name) == 0) {
@@ -197,6 +200,8 @@ struct options options_parse(int argc, char **argv)
 	}
 	if ((o.table && strcmp(o.table, "frames")) || (o.growth && strcmp(o.growth, "frames")))
 		options_usage("the one table and the one growth are: frames");
+	if (o.misses && strcmp(o.misses, "kmm") && strcmp(o.misses, "lines"))
+		options_usage("--misses is of: kmm, lines");
 	if (o.rounds > ROUNDS_MAX)
 		options_usage("--rounds is at most 400");
 	return o;

@@ -12,12 +12,14 @@ struct options {
 	const struct variant *versus[2];
 	const char *table, *growth;      /* "frames" */
 	const char *trace, *record_trace;
+	const char *misses;              /* of this back end: "kmm", "lines" */
 	uint64_t seed, ops_n;
 	uint64_t limit_ns;               /* 0: the mode's own */
 	unsigned rounds, inject; /* inject: percent */
 	bool threads[FRAME_THREADS_MAX]; /* [i]: i + 1 threads */
 	uint64_t frames_n[OPTION_SIZES_MAX];
 	unsigned sizes_n;
+	bool sizes_given;
 	bool count, list, record, fail_on_slower, all;
 };
 

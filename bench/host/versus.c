@@ -8,33 +8,14 @@
 
 #include <string.h>
 
+#include "fit.h"
+
 enum { EXIT_REGRESSION = 3, EXIT_FEW = 4 };
 
-#define CONFIDENCE_TAIL 0.025
 /* A change is flagged only beyond all of these. */
 #define CHANGE_MIN 0.03
 #define FLOOR_TIMES 3.0
 #define CHANGE_MIN_NS 0.2
-
-bool versus_ranks(unsigned n, unsigned *low, unsigned *high)
-{
-	double p = 1, sum = 0;
-	unsigned k = 0;
-
-	for (unsigned i = 0; i < n; i++)
-		p /= 2; /* n coins, all heads: 0 only beyond 1000, where rounds end */
-	/* Largest k with P(fewer than k of n coins are heads) <= 2.5 %. */
-	while (k <= n / 2u && sum + p <= CONFIDENCE_TAIL) {
-		sum += p;
-		p = p * (n - k) / (k + 1u);
-		k++;
-	}
-	if (k == 0)
-		return false;
-	*low = k - 1u;
-	*high = n - k;
-	return true;
-}
 
 /// The slice's time: of all its parts.
 static double slice(struct frame_run *r)
@@ -85,7 +66,7 @@ static void report_result(const struct frame_options *a, const char *suffix, dou
 	name_of(name, sizeof(name), a, suffix);
 	report(name, "ratio", a->variant->name, a->seed, ratio, n, false); /* sorts */
 	result->ratio = median_of(ratio, n);
-	if (!versus_ranks(n, &low, &high))
+	if (!fit_ranks(n, &low, &high))
 		return;
 	result->low = ratio[low];
 	result->high = ratio[high];

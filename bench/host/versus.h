@@ -21,10 +21,6 @@ bool versus_pair(const struct frame_options *a, const struct frame_options *b, u
 /// An interval's bound as reported.
 double versus_bound(const char *name, const char *variant, const char *which);
 
-/// Ranks (from 0) of the order statistics that bound a median with 95 % confidence by
-/// the sign test; false if n is too small for that (below 6).
-bool versus_ranks(unsigned n, unsigned *low, unsigned *high);
-
 struct versus_options {
 	const struct variant *b;
 	unsigned rounds;

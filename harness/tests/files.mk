@@ -23,6 +23,12 @@ $(B)/plain/tests/test_sched: $(call objects,plain,harness/tests/test_sched.c har
 	@echo "  $@" >&2
 	$(Q)$(CC_plain) $(FLAGS_plain) $^ -lcmocka -o $@
 
+# Of the bench, what judges figures.
+GROWTH_SRC := $(addprefix bench/host/,fit.c report.c measure.c)
+$(B)/tests/test_frame_growth: $(call objects,test,$(GROWTH_SRC))
+$(B)/plain/tests/test_frame_growth: $(call objects,plain,$(GROWTH_SRC))
+$(B)/tsan/tests/test_frame_growth: $(call objects,tsan,$(GROWTH_SRC))
+
 tsan-tests: $(TSAN_TESTS) $(B)/tsan/tests/test_sched $(B)/plain/tests/test_sched
 
 # Frames are filled with a pattern while they are free.

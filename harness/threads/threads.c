@@ -23,6 +23,7 @@ static struct threads_machine *machine(struct kmm *k)
 }
 
 #define LARGE_BYTES (2ull << 20)
+#define CONTENTS_MIN (16ull << 30)
 
 /// Address space that begins where a large page may.
 static char *reserve(uint64_t bytes)
@@ -44,6 +45,19 @@ static char *reserve(uint64_t bytes)
 	return p + lead;
 }
 
+/// Contents, or as much of them as there is address space for: under Valgrind it ends at
+/// 128 GiB. Memory beyond CONTENTS_MIN is for loads that don't touch what lies in frames;
+/// kmm's own frames are the lowest, and who touches others faults.
+static char *reserve_contents(struct threads_machine *m, uint64_t bytes)
+{
+	char *p = reserve(bytes);
+
+	for (; !p && bytes > CONTENTS_MIN; p = reserve(bytes))
+		bytes = bytes > 2 * CONTENTS_MIN ? bytes / 2u : CONTENTS_MIN;
+	m->contents_bytes = bytes;
+	return p;
+}
+
 static const char *allocate(struct threads_machine *m, const struct threads_options *o,
 			    const struct kmm_config *c)
 {
@@ -51,7 +65,7 @@ static const char *allocate(struct threads_machine *m, const struct threads_opti
 	if (m->meta_bytes == 0)
 		return "threads: kmm refuses this configuration";
 	m->meta = reserve(m->meta_bytes);
-	m->port.arena = reserve(o->bytes);
+	m->port.arena = reserve_contents(m, o->bytes);
 	if (!m->meta || !m->port.arena)
 		return "threads: not enough address space";
 	return NULL;
@@ -92,7 +106,7 @@ uint64_t threads_stop(struct threads_machine *m)
 	threads_leave(m, 0);
 	for (unsigned i = 0; i < m->cpus_n; i++)
 		pthread_mutex_destroy(&m->cpu[i].turn);
-	munmap(m->port.arena, m->port.arena_bytes);
+	munmap(m->port.arena, m->contents_bytes);
 	munmap(m->meta, m->meta_bytes);
 	return leaked;
 }

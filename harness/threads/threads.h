@@ -21,6 +21,7 @@ struct threads_machine {
 	struct kmm_preset preset;
 	void *meta;
 	uint64_t meta_bytes;
+	uint64_t contents_bytes;      /* of the arena, from its base, that exist */
 	unsigned cpus_n;
 	bool quiet;                   /* log lines aren't printed */
 	struct threads_cpu cpu[KMM_CPUS_MAX];
