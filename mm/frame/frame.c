@@ -145,6 +145,26 @@ static inline unsigned tag_of_want(const struct frame_want *w)
 	return (w->group == FRAME_GROUP_MOVABLE ? FRAME_MOVABLE : FRAME_USED) + w->order;
 }
 
+/// A block that this CPU's cache has, as far as the flags leave open where it is from.
+static inline bool alloc_cached(struct kmm *k, const struct frame_want *w, struct kmm_pfn *out)
+{
+	unsigned long pinned;
+	struct magazine *m;
+	bool got;
+
+	if (!want_plain(w) || fail_armed(k))
+		return false;
+	pinned = KMM_PIN(k);
+	m = magazine_for(kmm_port_cpu(k)->frame, w->order, w->group);
+	got = m != NULL && magazine_pop(m, out);
+	if (got)
+		counter_add(&m->alloc_n, 1u);
+	KMM_UNPIN(k, pinned);
+	if (got && contents_matter(w->order, w->flags))
+		contents_begin(k, *out, w->order, w->flags);
+	return got;
+}
+
 /// One block; the head isn't tagged.
 static enum kmm_error alloc_one(struct kmm *k, unsigned order, unsigned flags,
 				struct kmm_node_policy *nodes, struct kmm_pfn *out)
@@ -154,7 +174,8 @@ static enum kmm_error alloc_one(struct kmm *k, unsigned order, unsigned flags,
 
 	if (order > KMM_ORDER_MAX || !frame_flags_valid(flags))
 		return KMM_EINVAL;
-	if (fail_now(k, KMM_FAIL_FRAME) || alloc_chunk(k, &w, 1, &pfn) == 0) {
+	if (!alloc_cached(k, &w, &pfn) &&
+	    (fail_now(k, KMM_FAIL_FRAME) || alloc_chunk(k, &w, 1, &pfn) == 0)) {
 		pressure_failed(k);
 		return KMM_ENOMEM;
 	}
