@@ -1,7 +1,7 @@
 /// The memory manager brought up: the firmware's map and topology, what the command line
 /// changes of them, kmm_init, and a printed account of what came out.
 ///
-///   firmware's map -> pluggable= -> metadata carved -> frames= -> kmm_init -> account
+///   firmware's map -> pluggable=, device= -> metadata carved -> frames= -> kmm_init -> account
 ///
 /// The account has readable lines for the map and the nodes, and one @zone line a zone.
 /// Statistics are asked for as soon as there is an instance, before it has frames: then
@@ -27,23 +27,27 @@ const char *memory_preset_text(void)
 
 /* ---- the map ---- */
 
-/// pluggable=N: the top N MiB of the highest usable range aren't there yet.
-static void hold_back(struct kmm_memmap *m, uint64_t bytes)
+/// word=N: the top N MiB of the highest usable range are of another kind: not there yet, or
+/// a device's, which here is RAM like all other.
+static void set_apart(struct kmm_memmap *m, const char *word, enum kmm_mem_kind kind)
 {
+	uint64_t bytes = command_number(word, 0) * MIB;
 	const struct kmm_mem_range *top = NULL;
 	struct kmm_pa from;
 	enum kmm_error e;
 
+	if (bytes == 0)
+		return;
 	for (unsigned i = 0; i < m->n; i++)
 		if (m->range[i].kind == KMM_MEM_USABLE &&
 		    m->range[i].end.a - m->range[i].start.a > bytes)
 			top = &m->range[i];
 	if (!top)
-		glue_panic("pluggable=: no memory range is larger");
+		glue_panic("%s=: no memory range is larger", word);
 	from.a = top->end.a - bytes;
-	e = kmm_memmap_add(m, from, top->end, KMM_MEM_PLUGGABLE, "pluggable");
+	e = kmm_memmap_add(m, from, top->end, kind, word);
 	if (e != KMM_OK)
-		fail_boot("pluggable=", e);
+		fail_boot(word, e);
 }
 
 /// Leaves at most n usable frames; what is beyond them becomes reserved.
@@ -146,7 +150,6 @@ void memory_up(struct boot_info *b)
 				.dma32_end = { command_number("dma32", 0) * MIB },
 				.high_start = { command_number("high", 0) * MIB } };
 	uint64_t frames = command_number("frames", 0);
-	uint64_t pluggable = command_number("pluggable", 0) * MIB;
 	struct kmm *k;
 	enum kmm_error e;
 	void *meta;
@@ -156,8 +159,8 @@ void memory_up(struct boot_info *b)
 		__builtin_memcpy(preset_text, "pagemill", sizeof("pagemill"));
 	if (!kmm_preset_parse(preset_text, &preset))
 		glue_panic("no preset is named %s", preset_text);
-	if (pluggable)
-		hold_back(&b->memmap, pluggable);
+	set_apart(&b->memmap, "pluggable", KMM_MEM_PLUGGABLE);
+	set_apart(&b->memmap, "device", KMM_MEM_DEVICE);
 	meta = carve_metadata(b, &c);
 	if (frames)
 		limit_frames(&b->memmap, frames);
