@@ -120,10 +120,12 @@ static uint32_t batch_of(uint32_t size)
 /// How much to move this way now. plenty: the zone isn't short of frames
 static uint32_t way_batch(struct magazine *m, unsigned way, bool plenty)
 {
-	uint32_t half = m->size / 2u, batch, popped = (uint32_t)(m->alloc_n - m->way_alloc_n);
+	uint32_t most = m->size / 2u, batch, popped = (uint32_t)(m->alloc_n - m->way_alloc_n);
 	bool same = m->way == way && popped == (way == WAY_REFILL ? m->way_moved : 0);
 
-	if (half <= m->batch)
+	if (way == WAY_REFILL && most < BATCH) /* a small one may be filled */
+		most = m->room < BATCH ? m->room : BATCH;
+	if (most <= m->batch)
 		return m->batch;
 	m->way = (uint8_t)way;
 	m->way_n = same ? m->way_n + (m->way_n < WAY_MOST) : 0;
@@ -131,7 +133,7 @@ static uint32_t way_batch(struct magazine *m, unsigned way, bool plenty)
 	if (!plenty)
 		return m->batch;
 	batch = m->batch << (m->way_n >> WAY_LG2 < 4u ? m->way_n >> WAY_LG2 : 4u);
-	return batch < half ? batch : half;
+	return batch < most ? batch : most;
 }
 
 /// Puts the block before the stack onto it: as room < size, there is a slot.
