@@ -240,8 +240,13 @@ bool store_session(struct store *s, const char *kind)
 
 bool store_session_resume(struct store *s, const char *kind)
 {
-	sqlite3_stmt *st = store_query(s, "SELECT max(id) FROM session WHERE kind = ?1", 1, &kind);
+	struct environment e;
+	sqlite3_stmt *st;
 
+	environment_read(&e);
+	st = store_query(s, "SELECT max(session.id) FROM session JOIN revision ON "
+			    "revision.id = revision_id WHERE kind = ?1 AND hash = ?2",
+			 2, (const char *[]){ kind, e.revision });
 	if (!st)
 		return false;
 	s->session = sqlite3_step(st) == SQLITE_ROW ? sqlite3_column_int64(st, 0) : 0;

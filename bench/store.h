@@ -32,7 +32,8 @@ void store_close(struct store *s);
 /// and revision.
 bool store_session(struct store *s, const char *kind);
 
-/// Goes on with the newest session of that kind; begins one if there is none.
+/// Goes on with the newest session of that kind of the revision that is checked out; begins
+/// one if there is none.
 bool store_session_resume(struct store *s, const char *kind);
 
 bool store_begin(struct store *s);

@@ -178,12 +178,13 @@ static void fill_up(struct kmm *k, struct ear *e, struct zone_held *held)
 static void listener_is_asked_before_failing(void **state)
 {
 	struct zone_machine z;
-	struct kmm_pfn pfn[3], more[40];
+	struct kmm_pfn pfn[3], more[44];
 
 	(void)state;
 	EACH_PRESET(p) {
 		static struct zone_held held;
 		struct kmm *k = zone_start(&z, zone_presets[p], &plain);
+		unsigned more_n = 40;
 		struct ear e;
 		uint64_t fail_n;
 
@@ -202,7 +203,10 @@ static void listener_is_asked_before_failing(void **state)
 		assert_int_equal(kmm_frame_alloc_batch(k, 0, 0, 40, more), 40);
 		assert_int_equal(e.reclaims_n, 2 + 6);
 		assert_int_equal(zone_stats(k).fail_n, fail_n);
-		/* Two were too many. A pair may need them all; it is found, or they are gone. */
+		/* Two were too many: they go first, with nothing given back for them. */
+		for (e.at_once = 0; kmm_frame_alloc(k, 0, KMM_FRAME_NOWAIT, &more[more_n]) == KMM_OK;)
+			assert_in_range(++more_n, 41, 43);
+		/* A pair may need all the rest; it is found, or they are gone. */
 		e.at_once = 16;
 		if (kmm_frame_alloc(k, 1, 0, &pfn[2]) == KMM_OK)
 			zone_put(k, pfn[2], 1);
@@ -210,7 +214,7 @@ static void listener_is_asked_before_failing(void **state)
 		assert_int_equal(e.order, 1);
 		zone_put(k, pfn[0], 0);
 		zone_put(k, pfn[1], 0);
-		assert_int_equal(kmm_frame_free_batch(k, 0, 40, more, NULL), KMM_OK);
+		assert_int_equal(kmm_frame_free_batch(k, 0, more_n, more, NULL), KMM_OK);
 		while (e.spare_n != 0)
 			zone_put(k, e.spare[--e.spare_n], 0);
 		zone_give_all(k, &held);

@@ -74,6 +74,27 @@ static void store_samples_written_medians_read(void **state)
 	store_close(&s);
 }
 
+/// What another revision did isn't this one's, though it be of the same day.
+static void store_session_goes_on_with_its_revision_only(void **state)
+{
+	struct store s;
+	int64_t first;
+
+	(void)state;
+	assert_true(store_open(&s, path, STORE_WRITE));
+	assert_true(store_session_resume(&s, "fuzz"));
+	first = s.session;
+	assert_true(store_session_resume(&s, "night"));
+	assert_true(s.session != first);
+	assert_true(store_session_resume(&s, "fuzz"));
+	assert_true(s.session == first);
+	assert_int_equal(sqlite3_exec(s.db, "UPDATE revision SET hash = 'older'", NULL, NULL, NULL),
+			 SQLITE_OK);
+	assert_true(store_session_resume(&s, "fuzz"));
+	assert_true(s.session > first);
+	store_close(&s);
+}
+
 static void store_sample_changed_is_refused(void **state)
 {
 	const double one[] = { 1 };
@@ -187,6 +208,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(store_samples_written_medians_read),
+		CASE(store_session_goes_on_with_its_revision_only),
 		CASE(store_sample_changed_is_refused),
 		CASE(store_unit_unknown_is_refused),
 		CASE(store_foreign_database_is_left_alone),
