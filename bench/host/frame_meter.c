@@ -11,6 +11,9 @@
 
 #define FRAME_FIELDS_BYTES ((double)sizeof(struct frame_entry) + sizeof(uint8_t)) /* and tag */
 
+/// Larger memories don't fit beside each other.
+#define TURNS_FRAMES (FRAMES_4GIB * 16u)
+
 enum { LATENCY_N = 1000000, BOOT_SAMPLES = 10, BOOT_SAMPLES_LARGE = 3, WAITS_PER = 1000 };
 
 void frame_size_text(char *text, size_t bytes, uint64_t frames_n)
@@ -105,62 +108,132 @@ static void say_misses(const struct frame_run *r, const char *name)
 			(unsigned long long)n);
 }
 
-/// One run of the load. Returns: NULL, or why there is no figure
-static const char *run(const struct frame_options *o, const char *name, unsigned slices_n,
-		       struct samples *s)
+/// A load that is being measured.
+struct meter {
+	const struct frame_options *o;
+	char name[96];
+	struct frame_run *r;  /* NULL: it didn't begin */
+	const char *wrong;    /* why there is no figure */
+	double value[FRAME_PARTS_MAX];
+	struct samples s;
+};
+
+static void meter_make(struct meter *m, const struct frame_options *o, const char *name)
 {
-	const char *error, *wrong;
-	struct frame_run *r = frame_run_start(o, &error);
-	double value[FRAME_PARTS_MAX] = { 0 };
-	unsigned warm = o->load->once ? 0 : 1; /* slices that are no samples */
+	memset(m, 0, sizeof(*m));
+	m->o = o;
+	if (name)
+		snprintf(m->name, sizeof(m->name), "%s", name);
+	else
+		frame_figure(m->name, sizeof(m->name), o, o->load->name);
+}
 
-	if (!r)
-		return error;
-	for (unsigned i = 0; i < slices_n + warm && !frame_run_failed(r) && !r->spent; i++) {
-		uint64_t waits_n = waits_of(r), done_n = r->done_n;
+static void meter_begin(struct meter *m, const struct frame_options *o)
+{
+	m->r = frame_run_start(o, &m->wrong);
+}
 
-		if (i == warm)
-			r->cut_n = 0;
-		o->load->slice(r, value);
-		if (i < warm && !r->spent)
-			continue;
-		for (unsigned p = 0; p < FRAME_PARTS_MAX; p++)
-			s->value[p][s->n] = value[p];
-		s->waits_n += waits_of(r) - waits_n;
-		s->done_n += r->done_n - done_n;
-		s->n++;
+/// Performs slice i of a run, the first `warm` of which are no samples.
+static void meter_slice(struct meter *m, unsigned i, unsigned warm)
+{
+	struct frame_run *r = m->r;
+	struct samples *s = &m->s;
+	uint64_t waits_n, done_n;
+
+	if (!r || frame_run_failed(r) || r->spent)
+		return;
+	waits_n = waits_of(r);
+	done_n = r->done_n;
+	if (i == warm)
+		r->cut_n = 0;
+	m->o->load->slice(r, m->value);
+	if (i < warm && !r->spent)
+		return;
+	for (unsigned p = 0; p < FRAME_PARTS_MAX; p++)
+		s->value[p][s->n] = m->value[p];
+	s->waits_n += waits_of(r) - waits_n;
+	s->done_n += r->done_n - done_n;
+	s->n++;
+}
+
+static void meter_end(struct meter *m)
+{
+	const char *wrong;
+
+	if (!m->r)
+		return;
+	m->s.cut = m->s.cut || m->r->cut_n != 0 || m->r->short_fill;
+	if (m->o->load->latency && !frame_run_failed(m->r))
+		latencies(m->o, m->name, m->r);
+	say_misses(m->r, m->name);
+	wrong = frame_run_stop(m->r);
+	m->wrong = wrong ? wrong : m->wrong;
+	m->r = NULL;
+}
+
+static void meter_report(struct meter *m)
+{
+	if (m->wrong == frame_too_slow || m->wrong == frame_too_small)
+		report_failed(m->name, variant_name(m->o), m->wrong);
+	else if (m->wrong)
+		report_wrong(m->name, variant_name(m->o), m->wrong);
+	else
+		report_samples(m->o, m->name, &m->s);
+}
+
+/// A load that a run performs once: as many runs as there are to be samples.
+static void measure_once_each(struct meter *m)
+{
+	struct frame_options each = *m->o;
+
+	for (unsigned i = 0; i < m->o->load->slices_n && !m->wrong; i++) {
+		each.seed = m->o->seed + 2u * i;
+		meter_begin(m, &each);
+		meter_slice(m, 0, 0);
+		meter_end(m);
 	}
-	s->cut = s->cut || r->cut_n != 0 || r->short_fill;
-	if (o->load->latency && !frame_run_failed(r))
-		latencies(o, name, r);
-	say_misses(r, name);
-	wrong = frame_run_stop(r);
-	return wrong ? wrong : error;
+}
+
+/// Runs of one load side by side; each goes first in turn.
+static void measure_in_turns(struct meter *m, unsigned n)
+{
+	unsigned slices_n = m->o->load->slices_n;
+
+	for (unsigned v = 0; v < n; v++)
+		meter_begin(&m[v], m[v].o);
+	for (unsigned i = 0; i <= slices_n; i++)
+		for (unsigned v = 0; v < n; v++)
+			meter_slice(&m[(v + i) % n], i, 1);
+	for (unsigned v = 0; v < n; v++)
+		meter_end(&m[v]);
 }
 
 void frame_measure(const struct frame_options *o, const char *name)
 {
-	struct frame_options each = *o;
-	struct samples s = { .n = 0 };
-	const char *wrong = NULL;
-	char own[96];
+	static struct meter m;
 
-	if (!name) {
-		frame_figure(own, sizeof(own), o, o->load->name);
-		name = own;
-	}
-	if (!o->load->once)
-		wrong = run(o, name, o->load->slices_n, &s);
-	for (unsigned i = 0; o->load->once && i < o->load->slices_n && !wrong; i++) {
-		each.seed = o->seed + 2u * i;
-		wrong = run(&each, name, 1, &s);
-	}
-	if (wrong == frame_too_slow || wrong == frame_too_small)
-		report_failed(name, variant_name(o), wrong);
-	else if (wrong)
-		report_wrong(name, variant_name(o), wrong);
+	meter_make(&m, o, name);
+	if (o->load->once)
+		measure_once_each(&m);
 	else
-		report_samples(o, name, &s);
+		measure_in_turns(&m, 1);
+	meter_report(&m);
+}
+
+void frame_measure_turns(const struct frame_options o[], unsigned n)
+{
+	static struct meter m[VARIANTS_MAX];
+	bool turns = n > 1 && !o->load->once && o->threads_n == 1 && o->frames_n <= TURNS_FRAMES;
+
+	for (unsigned v = 0; v < n && !turns; v++)
+		frame_measure(&o[v], NULL);
+	if (!turns)
+		return;
+	for (unsigned v = 0; v < n; v++)
+		meter_make(&m[v], &o[v], NULL);
+	measure_in_turns(m, n);
+	for (unsigned v = 0; v < n; v++)
+		meter_report(&m[v]);
 }
 
 /// kmm_init on its own, on metadata memory that is `warm` (touched before) or not.

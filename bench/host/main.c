@@ -187,72 +187,99 @@ static uint64_t limit_of(const struct options *o, uint64_t seconds)
 	return o->limit_ns ? o->limit_ns : seconds * 1000000000ull;
 }
 
-static void perform_frames(const struct options *o, struct frame_options *f)
+/// Is a variant asked for? The presets are, if none is named.
+static bool wanted(const struct options *o, const struct variant *v)
 {
-	char figure[96];
+	return o->variant ? o->variant == v : o->all || o->list || variant_is_preset(v);
+}
 
-	frame_figure(figure, sizeof(figure), f, f->load->name);
-	if (o->list)
-		printf("%s %s %s\n", figure, f->variant->name,
-		       f->load->count_n && f->threads_n == 1 ? "counted" : "timed");
-	else if (o->count)
-		count_frames(f);
-	else {
-		measure_floor_once(o);
-		frame_measure(f, NULL);
+/// The same shape for each variant that is asked for. Returns: how many
+static unsigned of_variants(const struct options *o, const struct frame_options *shape,
+			    struct frame_options each[VARIANTS_MAX])
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; variant_at(i) && n < VARIANTS_MAX; i++) {
+		if (!wanted(o, variant_at(i)))
+			continue;
+		each[n] = *shape;
+		each[n++].variant = variant_at(i);
 	}
+	return n;
 }
 
-/// Returns: whether it was selected
-static bool run_load(const struct options *o, struct frame_options *f)
+/// One load, for all variants. Returns: how many runs were selected
+static unsigned run_load(const struct options *o, const struct frame_options *shape)
 {
+	const struct frame_load *l = shape->load;
+	struct frame_options each[VARIANTS_MAX];
+	unsigned n = of_variants(o, shape, each);
 	char figure[96];
 
-	frame_figure(figure, sizeof(figure), f, f->load->name);
-	if (!selects(o, figure) || (o->count && !f->load->count_n) ||
-	    f->threads_n < f->load->threads_min)
-		return false;
-	perform_frames(o, f);
-	return true;
+	frame_figure(figure, sizeof(figure), shape, l->name);
+	if (!selects(o, figure) || (o->count && !l->count_n) || shape->threads_n < l->threads_min)
+		return 0;
+	if (!o->list && !o->count) {
+		measure_floor_once(o);
+		frame_measure_turns(each, n);
+		return n;
+	}
+	for (unsigned v = 0; v < n; v++) {
+		if (o->list)
+			printf("%s %s %s\n", figure, each[v].variant->name,
+			       l->count_n && shape->threads_n == 1 ? "counted" : "timed");
+		else
+			count_frames(&each[v]);
+	}
+	return n;
 }
 
-/// Every load, and what kmm_init takes. Returns: how many were selected
-static unsigned run_loads(const struct options *o, struct frame_options *f)
+/// What kmm_init takes, for all variants.
+static unsigned run_boot(const struct options *o, const struct frame_options *shape)
+{
+	struct frame_options each[VARIANTS_MAX];
+	unsigned n = of_variants(o, shape, each);
+
+	if (shape->threads_n != 1 || o->count || o->list || o->trace || !selects(o, "frame.boot"))
+		return 0;
+	measure_floor_once(o);
+	for (unsigned v = 0; v < n; v++)
+		frame_measure_boot(&each[v]);
+	return n;
+}
+
+/// Every load, and what kmm_init takes. Returns: how many runs were selected
+static unsigned run_loads(const struct options *o, struct frame_options *shape)
 {
 	unsigned selected = 0;
 
-	for (unsigned i = 0; (f->load = frame_load_at(o, i)); i++) {
-		struct frame_options small = *f;
+	for (unsigned i = 0; (shape->load = frame_load_at(o, i)); i++) {
+		struct frame_options small = *shape;
 
-		selected += run_load(o, f);
-		small.frames_n = f->load->small_n;
+		selected += run_load(o, shape);
+		small.frames_n = shape->load->small_n;
 		small.limit_ns *= SMALL_LIMIT_TIMES;
-		if (small.frames_n && f->threads_n == 1 && !o->sizes_given)
+		if (small.frames_n && shape->threads_n == 1 && !o->sizes_given)
 			selected += run_load(o, &small);
 	}
-	if (f->threads_n == 1 && !o->count && !o->list && !o->trace && selects(o, "frame.boot")) {
-		selected++;
-		measure_floor_once(o);
-		frame_measure_boot(f);
-	}
-	return selected;
+	return selected + run_boot(o, shape);
 }
 
-/// One variant, by threads and sizes. Returns: how many were selected
-static unsigned run_frames(const struct options *o, const struct variant *v)
+/// Frames, by threads and sizes. Returns: how many runs were selected
+static unsigned run_frames(const struct options *o)
 {
 	unsigned selected = 0;
 
 	for (unsigned i = 0; i < o->sizes_n; i++)
 		for (unsigned t = 0; t < FRAME_THREADS_MAX; t++) {
-			struct frame_options f = {
-				.variant = v, .back = &frame_kmm, .threads_n = t + 1,
+			struct frame_options shape = {
+				.back = &frame_kmm, .threads_n = t + 1,
 				.frames_n = o->frames_n[i], .fill = FILL_OF_LOAD, .seed = o->seed,
 				.limit_ns = limit_of(o, 1)
 			};
 
 			if (o->threads[t])
-				selected += run_loads(o, &f);
+				selected += run_loads(o, &shape);
 		}
 	return selected;
 }
@@ -285,17 +312,11 @@ static unsigned run_others(const struct options *o, const struct variant *v)
 
 static int run_all(const struct options *o)
 {
-	unsigned selected = 0;
+	unsigned selected = run_frames(o);
 
-	for (unsigned i = 0; variant_at(i); i++) {
-		const struct variant *v = variant_at(i);
-
-		if (o->variant ? o->variant != v : !o->all && !o->list && !variant_is_preset(v))
-			continue;
-		selected += run_frames(o, v);
-		if (variant_is_preset(v))
-			selected += run_others(o, v);
-	}
+	for (unsigned i = 0; variant_at(i); i++)
+		if (wanted(o, variant_at(i)) && variant_is_preset(variant_at(i)))
+			selected += run_others(o, variant_at(i));
 	if (selected == 0)
 		options_usage("nothing selected");
 	return report_any_wrong();

@@ -10,7 +10,6 @@
 #error "the build says which flags the measured code was compiled with"
 #endif
 
-enum { VARIANTS_MAX = 24 };
 
 static const struct {
 	const char *name;

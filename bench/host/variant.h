@@ -5,6 +5,8 @@
 
 #include <kmm/kmm.h>
 
+#define VARIANTS_MAX 24u /* at most so many */
+
 struct variant {
 	char name[48];
 	struct kmm_preset row; /* row.name is name */
