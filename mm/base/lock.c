@@ -36,9 +36,11 @@ void lock_count_refused(struct kmm *k, const struct lock *l)
 	counter_add(&waits_of(k, l)->contended_n, 1u);
 }
 
-static const struct {
+struct rank_text {
 	const char *name, *guards;
-} ranks[LOCK_RANK_N] = {
+};
+
+static const struct rank_text ranks[LOCK_RANK_N] = {
 #define LOCK_RANK_TEXT(name, text) [name] = { #name, text },
 	LOCK_RANKS(LOCK_RANK_TEXT)
 #undef LOCK_RANK_TEXT
