@@ -14,7 +14,7 @@ COMMON_SRC = $(addprefix kernel-glue/common/, bench.c blob.S command.c console.c
 	main.c mem.c memory.c panic.c port.c process.c sched.c stress.c syscall.c syscall_mem.c trace.c \
 	record.c trace_frame.c trace_user.c user.c verdicts.c)
 GLUE_OPS_SRC = $(addprefix harness/ops/, ops.c names.c digest.c)
-GLUE_MACHINE_SRC = $(addprefix harness/machine/, blocks.c spots.c)
+GLUE_MACHINE_SRC = $(addprefix harness/machine/, kernel_ops.c blocks.c spots.c)
 
 X86_64_SRC = $(addprefix kernel-glue/x86_64/, boot.S trap.S arch.c cpu.c firmware.c irq.c \
 	mmu.c smp.c)

@@ -1,9 +1,16 @@
-/// Frames and objects that slots hold: kmm's side of frame-alloc, frame-free,
-/// object-alloc and object-free.
+/// Kernel operations: kernel_ops.c tells them apart, blocks.c and spots.c perform them.
 #ifndef BLOCKS_H
 #define BLOCKS_H
 
 #include "machine/perform.h"
+
+/// Performs an operation of side OP_KERNEL.
+enum op_result kernel_op_perform(struct performer *p, const struct op *op);
+
+/// Does it allocate frames?
+bool kernel_op_allocates(uint8_t code);
+
+/* blocks.c: frames and objects that slots hold */
 
 enum op_result block_frame_alloc(struct performer *p, const struct op *op);
 enum op_result block_frame_alloc_on(struct performer *p, const struct op *op);

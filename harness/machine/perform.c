@@ -372,55 +372,13 @@ static void checkpoint(struct performer *p, const struct ops_names *n, struct op
 		out->value = 0;
 }
 
-static void perform_kernel(struct performer *p, const struct op *op, struct op_outcome *out)
-{
-	switch (op->code) {
-	case OP_FRAME_ALLOC:
-		out->result = block_frame_alloc(p, op);
-		break;
-	case OP_FRAME_FREE:
-		out->result = block_frame_free(p, op->arg[0]);
-		break;
-	case OP_FRAME_ALLOC_ON:
-		out->result = block_frame_alloc_on(p, op);
-		break;
-	case OP_RANGE_ALLOC:
-		out->result = block_range_alloc(p, op);
-		break;
-	case OP_FRAME_FREE_ZEROED:
-		out->result = block_frame_free_zeroed(p, op->arg[0]);
-		break;
-	case OP_ZERO_IDLE:
-		(void)kmm_frame_zero_idle(p->k, op->arg[0]);
-		break;
-	case OP_ISOLATE:
-		out->result = spot_isolate(p, op->arg[0], op->arg[1]);
-		break;
-	case OP_PLUG:
-		out->result = spot_plug(p, op->arg[0], op->arg[1]);
-		break;
-	case OP_LISTEN:
-		out->result = spot_listen(p, op->arg[0]);
-		break;
-	case OP_OBJECT_ALLOC:
-		out->result = block_object_alloc(p, op);
-		break;
-	case OP_OBJECT_FREE:
-		out->result = block_object_free(p, op->arg[0]);
-		break;
-	default:
-		kmm_frame_drain(p->k);
-		break;
-	}
-}
-
 static void perform_one(struct performer *p, const struct op *op, const struct ops_names *n,
 			struct op_outcome *out)
 {
 	switch (ops_table[op->code].side) {
 	case OP_KERNEL:
 		enter(p, true);
-		perform_kernel(p, op, out);
+		out->result = kernel_op_perform(p, op);
 		enter(p, false);
 		break;
 	case OP_USER:
@@ -433,11 +391,6 @@ static void perform_one(struct performer *p, const struct op *op, const struct o
 			checkpoint(p, n, out);
 		break;
 	}
-}
-
-static bool allocates_frames(uint8_t code)
-{
-	return code == OP_FRAME_ALLOC || code == OP_FRAME_ALLOC_ON || code == OP_RANGE_ALLOC;
 }
 
 void perform_turn(struct performer *p, struct perform_turn *t, const struct op *op,
@@ -456,7 +409,7 @@ void perform_turn(struct performer *p, struct perform_turn *t, const struct op *
 	if (t->fail_armed)
 		t->injected = kmm_fail_disarm(p->k);
 	t->fail_armed = false;
-	if (allocates_frames(op->code) && out->result == RESULT_NOMEM && !t->injected &&
+	if (kernel_op_allocates(op->code) && out->result == RESULT_NOMEM && !t->injected &&
 	    !p->together)
 		block_verify_nomem(p, op);
 	if (op->code == OP_FAIL) {

@@ -1,6 +1,6 @@
 /// Kernel operations: frames and objects of slots, and memory as a whole.
 ///
-/// What they mean is harness/machine's code (blocks.c, spots.c), linked here as it is, so that
+/// What they mean is harness/machine's code (kernel_ops.c, blocks.c, spots.c), linked here as it is, so that
 /// it is the same in a kernel as on the host: who fills a block and looks at it again, which
 /// wrong frees surround a free, where frames may come from, what a spot is, what the listener
 /// gives back. This file is what that code asks of its body.
@@ -55,34 +55,7 @@ void trace_frame_start(void)
 
 /* ---- operations ---- */
 
-static bool allocates_frames(unsigned code)
-{
-	return code == OP_FRAME_ALLOC || code == OP_FRAME_ALLOC_ON || code == OP_RANGE_ALLOC;
-}
-
-static enum op_result perform_kernel(const struct op *op)
-{
-	struct performer *p = &performer;
-	unsigned a = op->arg[0], b = op->arg[1];
-
-	switch (op->code) {
-	case OP_FRAME_ALLOC: return block_frame_alloc(p, op);
-	case OP_FRAME_FREE: return block_frame_free(p, a);
-	case OP_FRAME_ALLOC_ON: return block_frame_alloc_on(p, op);
-	case OP_RANGE_ALLOC: return block_range_alloc(p, op);
-	case OP_FRAME_FREE_ZEROED: return block_frame_free_zeroed(p, a);
-	case OP_ZERO_IDLE: (void)kmm_frame_zero_idle(p->k, a); return RESULT_OK;
-	case OP_ISOLATE: return spot_isolate(p, a != 0, b);
-	case OP_PLUG: return spot_plug(p, a != 0, b);
-	case OP_LISTEN: return spot_listen(p, a);
-	case OP_OBJECT_ALLOC: return block_object_alloc(p, op);
-	case OP_OBJECT_FREE: return block_object_free(p, a);
-	case OP_DRAIN: kmm_frame_drain(p->k); return RESULT_OK;
-	default: return RESULT_ERROR;
-	}
-}
-
-/// New operations come at the table's end: this is the last that perform_kernel knows.
+/// New operations come at the table's end: this is the last that kernel_op_perform knows.
 bool trace_frame_plays(unsigned code)
 {
 	return code <= OP_LISTEN;
@@ -112,9 +85,9 @@ enum op_result trace_frame_perform(const struct op *op)
 {
 	bool away = op->code == OP_ISOLATE ? op->arg[0] != 0 :
 					     op->code == OP_PLUG && op->arg[0] == 0;
-	enum op_result r = perform_kernel(op);
+	enum op_result r = kernel_op_perform(&performer, op);
 
-	if (r == RESULT_NOMEM && allocates_frames(op->code))
+	if (r == RESULT_NOMEM && kernel_op_allocates(op->code))
 		block_verify_nomem(&performer, op);
 	if (r == RESULT_OK && away)
 		verify_gone(op->arg[1]);

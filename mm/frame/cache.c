@@ -2,11 +2,12 @@
 ///
 /// A magazine is a stack of blocks of one order and group, all from one zone, with a place
 /// for one more before it (`young`). A hit takes or adds the youngest with interrupts off: no
-/// lock, no atomic read-modify-write, no indirection but the slot. An empty one fetches a batch in one call, from the first zone
-/// of this CPU's list that has any, and is that zone's from then on. A full one gives its
-/// oldest batch back, which is the coldest, so a burst around either end costs a policy
-/// call each batch, not each frame. Blocks of other zones than the magazine's go straight
-/// home, unless it is empty and the zone is near: then it is that zone's from then on.
+/// lock, no atomic read-modify-write, no indirection but the slot. An empty one fetches a
+/// batch in one call, from the first zone of this CPU's list that has any, and is that
+/// zone's from then on. A full one gives its oldest batch back, which is the coldest, so a
+/// burst around either end costs a policy call each batch, not each frame. Blocks of other
+/// zones than the magazine's go straight home, unless it is empty and the zone is near: then
+/// it is that zone's from then on.
 ///
 /// Invariants
 ///   I1  young and slot[0..n) are distinct blocks of the magazine's order in its zone,
@@ -59,7 +60,7 @@
 #define CACHED_SHARE 8u
 #define BATCH 64u     /* blocks moved at once, at first */
 #define WAY_LG2 2u    /* 2^this transfers one way double what they move */
-#define WAY_MOST 255u
+#define WAY_MOST (4u << WAY_LG2) /* that is 16 times a batch */
 #define SMALL 64u     /* single frames a cache that adapts begins with */
 #define WHOLE_LG2 9u  /* frames of a whole block: order 9 */
 
@@ -117,8 +118,8 @@ static uint32_t batch_of(uint32_t size)
 	return half < BATCH ? half : BATCH;
 }
 
-/// How much to move this way now. plenty: the zone isn't short of frames
-static uint32_t way_batch(struct magazine *m, unsigned way, bool plenty)
+/// How much to move this way now. may_grow: the zone isn't short of frames
+static uint32_t way_batch(struct magazine *m, unsigned way, bool may_grow)
 {
 	uint32_t most = m->size / 2u, batch, popped = (uint32_t)(m->alloc_n - m->way_alloc_n);
 	bool same = m->way == way && popped == (way == WAY_REFILL ? m->way_moved : 0);
@@ -130,9 +131,9 @@ static uint32_t way_batch(struct magazine *m, unsigned way, bool plenty)
 	m->way = (uint8_t)way;
 	m->way_n = same ? m->way_n + (m->way_n < WAY_MOST) : 0;
 	m->way_alloc_n = m->alloc_n;
-	if (!plenty)
+	if (!may_grow)
 		return m->batch;
-	batch = m->batch << (m->way_n >> WAY_LG2 < 4u ? m->way_n >> WAY_LG2 : 4u);
+	batch = m->batch << (m->way_n >> WAY_LG2);
 	return batch < most ? batch : most;
 }
 
@@ -252,7 +253,7 @@ static void set_zone(struct frame_cpu *fc, struct magazine *m, struct zone *z)
 
 bool cache_adopt(struct kmm *k, struct frame_cpu *fc, struct magazine *m, struct kmm_pfn pfn)
 {
-	const struct zone_list *l = zone_list_here(k);
+	const struct zone_list *l = zone_list_here(k, KMM_ZONE_NORMAL);
 	struct zone *z = zone_of(k, pfn);
 
 	/* What old devices need isn't mixed with the rest, where there is a rest. */
@@ -270,7 +271,7 @@ bool cache_adopt(struct kmm *k, struct frame_cpu *fc, struct magazine *m, struct
 
 bool cache_refill(struct kmm *k, struct frame_cpu *fc, struct magazine *m)
 {
-	const struct zone_list *l = zone_list_here(k);
+	const struct zone_list *l = zone_list_here(k, KMM_ZONE_NORMAL);
 
 	KMM_ASSERT(k, magazine_count(m) == 0, "only an empty cache is refilled");
 	for (unsigned i = 0; i < l->n; i++) {

@@ -140,9 +140,10 @@ static unsigned alloc_chunk(struct kmm *k, const struct frame_want *w, unsigned 
 	return got;
 }
 
-static inline unsigned tag_of_want(const struct frame_want *w)
+/// Of the head of a plain block.
+static inline unsigned plain_tag(unsigned order, unsigned flags)
 {
-	return (w->group == FRAME_GROUP_MOVABLE ? FRAME_MOVABLE : FRAME_USED) + w->order;
+	return (flags & KMM_FRAME_MOVABLE ? FRAME_MOVABLE : FRAME_USED) + order;
 }
 
 /// A block that this CPU's cache has, as far as the flags leave open where it is from.
@@ -189,7 +190,7 @@ enum kmm_error kmm_frame_alloc_on(struct kmm *k, unsigned order, unsigned flags,
 	enum kmm_error e = alloc_one(k, order, flags, nodes, out);
 
 	if (e == KMM_OK) {
-		frame_tag_set(k, *out, (flags & KMM_FRAME_MOVABLE ? FRAME_MOVABLE : FRAME_USED) + order);
+		frame_tag_set(k, *out, plain_tag(order, flags));
 		KMM_TRACE_FRAME(k, true, *out, order);
 	}
 	return e;
@@ -275,7 +276,7 @@ unsigned kmm_frame_alloc_batch(struct kmm *k, unsigned order, unsigned flags, un
 		unsigned more = fail_now(k, KMM_FAIL_FRAME) ?
 					0 : alloc_chunk(k, &w, want, out + got);
 
-		run_tags_set(k, out + got, more, tag_of_want(&w));
+		run_tags_set(k, out + got, more, plain_tag(order, flags));
 		for (unsigned i = got; i < got + more; i++)
 			KMM_TRACE_FRAME(k, true, out[i], order);
 		got += more;

@@ -390,11 +390,11 @@ struct zone *zone_walk_next(struct kmm *k, struct zone_walk *walk)
 	return NULL;
 }
 
-/// The same where a list says it all.
+/// zones_claim for a want that leaves all to the list: no nodes, no zone alone.
 static unsigned list_claim(struct kmm *k, const struct frame_want *w, unsigned n,
 			   struct kmm_pfn *out)
 {
-	const struct zone_list *l = &k->frame->list[kmm_port_cpu(k)->frame->node][want_kind(w)];
+	const struct zone_list *l = zone_list_here(k, want_kind(w));
 	unsigned got = 0;
 
 	for (unsigned i = 0; got < n && i < l->n; i++)

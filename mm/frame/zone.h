@@ -56,16 +56,16 @@ struct zone *zone_walk_next(struct kmm *k, struct zone_walk *walk);
 /// May a want be served from this zone?
 bool zone_allowed(const struct frame_want *w, const struct zone *z);
 
-/// The default list of this CPU. Pre: interrupts off
-static inline const struct zone_list *zone_list_here(struct kmm *k)
+/// This CPU's list of zones for wants that begin with a kind. Pre: interrupts off
+static inline const struct zone_list *zone_list_here(struct kmm *k, unsigned kind)
 {
-	return &k->frame->list[kmm_port_cpu(k)->frame->node][KMM_ZONE_NORMAL];
+	return &k->frame->list[kmm_port_cpu(k)->frame->node][kind];
 }
 
 /// Surely no block of this order in this CPU's usual zones. Pre: interrupts off
 static inline bool zones_empty_here(struct kmm *k, unsigned order)
 {
-	const struct zone_list *l = zone_list_here(k);
+	const struct zone_list *l = zone_list_here(k, KMM_ZONE_NORMAL);
 	uint64_t most = 0;
 
 	for (unsigned i = 0; i < l->n; i++)
